@@ -1,0 +1,75 @@
+package evidence
+
+import (
+	"fmt"
+	"time"
+
+	"qifeng/evidence/canon"
+	"qifeng/internal/gm"
+	"qifeng/proof/merkle"
+)
+
+// Statement is what a submitter signs: the paired root over the canonical
+// submissions of one request.
+type Statement struct {
+	Count     uint64
+	Key       string // name of the key that signs
+	Root      merkle.Digest
+	SignedAt  time.Time
+	Submitter string
+
+	Signed *Signed // the envelope that it was parsed from
+}
+
+var statementFields = canon.Fields("count", "key", "root", "signed_at", "submitter", "v")
+
+// ParseStatement reads a signed statement.
+func ParseStatement(raw []byte) (*Statement, error) {
+	s, err := ParseSigned(raw, TypeStatement, MaxSignedBytes)
+	if err != nil {
+		return nil, err
+	}
+	d := canon.NewDecoder(s.Body)
+	st := decodeStatement(d)
+	st.Signed = s
+	if err := d.End(); err != nil {
+		return nil, fmt.Errorf("statement: %w", err)
+	}
+	return st, nil
+}
+
+func decodeStatement(d *canon.Decoder) *Statement {
+	st := &Statement{}
+	for key := range d.Object(statementFields) {
+		switch key {
+		case "count":
+			st.Count = d.Int(1, MaxSubmissions)
+		case "key":
+			st.Key = decodeKeyName(d)
+		case "root":
+			st.Root = d.Digest()
+		case "signed_at":
+			st.SignedAt = d.Time()
+		case "submitter":
+			st.Submitter = decodeMember(d)
+		case "v":
+			d.Int(Version, Version)
+		}
+	}
+	return st
+}
+
+// Sign returns the canonical signed statement.
+func (st *Statement) Sign(chainID string, k gm.Signer) ([]byte, error) {
+	w := &canon.Writer{}
+	w.Object().Key("count").Int(st.Count).Key("key").String(st.Key).Key("root").Digest(st.Root).
+		Key("signed_at").Time(st.SignedAt).Key("submitter").String(st.Submitter).Key("v").Int(Version).EndObject()
+	raw, err := sign(TypeStatement, chainID, w.Bytes(), k)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ParseStatement(raw); err != nil {
+		return nil, err
+	}
+	return raw, nil
+}

@@ -1,0 +1,159 @@
+package proof
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"qifeng/evidence/canon"
+)
+
+// Lang is a language of a report.
+type Lang string
+
+// The languages.
+const (
+	Chinese Lang = "zh"
+	English Lang = "en"
+)
+
+func (w Words) in(l Lang) string {
+	if l == English {
+		return w.EN
+	}
+	return w.ZH
+}
+
+var stepTitles = map[StepName]Words{
+	StepChain:         {"链", "chain"},
+	StepContent:       {"原文", "content"},
+	StepSubmission:    {"提交", "submission"},
+	StepSubmitter:     {"提交方", "submitter"},
+	StepReceipt:       {"受理回执", "receipt"},
+	StepBatch:         {"批次", "batch"},
+	StepStream:        {"证据流", "stream"},
+	StepReceived:      {"受理时间", "received at"},
+	StepLedger:        {"总账", "ledger"},
+	StepKey:           {"密钥登记", "key"},
+	StepStatement:     {"提交声明", "statement"},
+	StepCheckpoint:    {"检查点", "checkpoint"},
+	StepQuorum:        {"会签门槛", "seal quorum"},
+	StepPin:           {"钉定根", "pin"},
+	StepTimes:         {"时间次序", "times"},
+	StepSecondOpinion: {"双库复核", "second opinion"},
+	StepAnchors:       {"外部锚定", "anchors"},
+}
+
+var outcomeWords = map[Outcome]Words{
+	StepProved:     {"成立", "proved"},
+	StepFailed:     {"不成立", "FAILED"},
+	StepNotPresent: {"未证明", "not present"},
+}
+
+// verdicts are the one plain sentence of each result (law.md, art 16). A proof
+// without content says so.
+var verdicts = map[Result]Words{
+	Proved:    {"上链后未经篡改", "unchanged since it went on the chain"},
+	False:     {"验证不通过：原文或证明不真实，见上述“不成立”各项", "FALSE: the content or the proof is not true; see the steps that failed"},
+	NotProved: {"未能证明：没有发现虚假之处，但给定信任策略的会签门槛未能证实它", "NOT PROVED: nothing is false, but the seal quorum of the given policy does not vouch for it"},
+}
+
+// Verdict is the report's one sentence.
+func (r *Report) Verdict() Words {
+	w := verdicts[r.Result]
+	if s, _ := r.Step(StepContent); r.Result == Proved && s.Outcome != StepProved {
+		return Words{"记录" + w.ZH + "（未比对原文）", "the record is " + w.EN + " (no content was compared)"}
+	}
+	return w
+}
+
+// Limits says what no report proves, whatever its result. The first two are
+// the difference between articles 16 and 18 of the online-litigation rules.
+func (r *Report) Limits() []Words {
+	out := []Words{
+		{"内容在上链之前是否真实（生成、存储过程须另行证明）", "that the content was true before it went on the chain: its making and keeping need evidence of their own"},
+		{"记录所称的人员身份、签署意愿及核验结果是否属实（此处只证明该说法何时存在）", "that the identities, intents and results that the record states are true: only that they were stated by then"},
+		{"提交方密钥在签署时未被撤销或盗用（节点受理时查验，本文件不含其证明）", "that the submitter's key was not revoked or stolen: nodes check it at intake, this file holds no proof of it"},
+		{"法定时间：会签时间来自各成员自己的时钟，并非国家授时或时间戳机构的时间", "legal time: seal times are the members' own clocks, not those of a time-stamp authority"},
+	}
+	if r.Result != Proved {
+		return append([]Words{{"上链后未经篡改", "that it is unchanged since it went on the chain"}}, out...)
+	}
+	return out
+}
+
+// Text renders the report for people.
+func (r *Report) Text(l Lang) string {
+	var b strings.Builder
+	line := func(zh, en string, args ...any) { fmt.Fprintf(&b, Words{zh, en}.in(l)+"\n", args...) }
+	s := r.Record.Submission
+	line("记录 %s", "record %s", r.ID)
+	line("类型 %s，提交方 %s，受理节点 %s", "kind %s, submitter %s, node %s", s.Kind, s.Submitter, r.Record.Intake.Node)
+	line("来源 %s / %s / %s（提交方称）", "source %s / %s / %s (the submitter says)", s.Source.System, s.Source.Mechanism, s.Source.Environment)
+	line("信任策略 SM3 %s", "trust policy SM3 %s", r.Policy.SM3)
+	b.WriteByte('\n')
+	for _, st := range r.Steps {
+		fmt.Fprintf(&b, "  [%s] %s: %s\n", outcomeWords[st.Outcome].in(l), stepTitles[st.Name].in(l), st.Detail.in(l))
+	}
+	b.WriteByte('\n')
+	r.times(line)
+	line("未证明的事项：", "NOT proved by this report:")
+	for _, w := range r.Limits() {
+		fmt.Fprintf(&b, "  - %s\n", w.in(l))
+	}
+	b.WriteByte('\n')
+	line("结论：%s", "VERDICT: %s", r.Verdict().in(l))
+	return b.String()
+}
+
+// times prints every stated time with whose word it is.
+func (r *Report) times(line func(zh, en string, args ...any)) {
+	line("时间：", "Times:")
+	line("  采集 %s（提交方称）", "  captured %s (the submitter says)", millis(r.Record.Submission.CapturedAt))
+	line("  签署提交声明 %s（提交方称）", "  statement signed %s (the submitter says)", millis(r.SignedAt))
+	line("  受理 %s（节点 %s 称）", "  received %s (node %s says)", millis(r.Record.Intake.ReceivedAt), r.Record.Intake.Node)
+	for _, s := range r.Seals {
+		line("  会签 %s（%s，%s）", "  sealed %s (%s, %s)", s.Time.Format(time.RFC3339), s.Member, s.Role)
+	}
+	if !r.SealedTime.IsZero() {
+		line("  不晚于 %s：此时达到会签门槛", "  not later than %s: then the quorum was met", r.SealedTime.Format(time.RFC3339))
+	}
+	line("", "")
+}
+
+// JSON renders the report for programs: canonical JSON, stable field names,
+// details in both languages. docs/spec/verdict.md describes it.
+func (r *Report) JSON() []byte {
+	w := &canon.Writer{}
+	words := func(key string, v Words) {
+		w.Key(key).Object().Key("en").String(v.EN).Key("zh").String(v.ZH).EndObject()
+	}
+	s := r.Record.Submission
+	w.Object().Key("exit").Int(uint64(r.ExitCode())).Key("id").String(string(r.ID)).
+		Key("kind").String(string(s.Kind)).Key("ledger_size").Int(r.LedgerSize)
+	w.Key("limits").Array()
+	for _, l := range r.Limits() {
+		w.Object().Key("en").String(l.EN).Key("zh").String(l.ZH).EndObject()
+	}
+	w.EndArray().Key("node").String(r.Record.Intake.Node)
+	w.Key("policy").Object().Key("chain").String(r.Policy.Chain).Key("sha256").String(r.Policy.SHA256).
+		Key("sm3").String(r.Policy.SM3).EndObject()
+	w.Key("result").String(string(r.Result)).Key("seals").Array()
+	for _, sl := range r.Seals {
+		w.Object().Key("member").String(sl.Member).Key("role").String(string(sl.Role)).Key("time").Time(sl.Time).EndObject()
+	}
+	w.EndArray().Key("steps").Array()
+	for _, st := range r.Steps {
+		w.Object()
+		words("detail", st.Detail)
+		w.Key("name").String(string(st.Name)).Key("outcome").String(string(st.Outcome)).EndObject()
+	}
+	w.EndArray().Key("submitter").String(s.Submitter)
+	w.Key("times").Object().Key("captured_at").Time(s.CapturedAt).Key("received_at").Time(r.Record.Intake.ReceivedAt)
+	if !r.SealedTime.IsZero() {
+		w.Key("sealed").Time(r.SealedTime)
+	}
+	w.Key("signed_at").Time(r.SignedAt).EndObject()
+	words("verdict", r.Verdict())
+	return w.EndObject().Bytes()
+}

@@ -1,0 +1,206 @@
+// Package wire holds the JSON shapes of the HTTP interface that the server
+// (package api) writes and the client (package api/client) reads.
+//
+// It is data only: no rule is checked here and nothing in it is evidence. What
+// counts in a dispute is the proof file inside a [Record], which the reader
+// verifies by itself; a server may lie in every other field.
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// State says how far a record has come (design §1). A state never goes back.
+type State string
+
+const (
+	Accepted  State = "accepted"  // fsynced on the answering node, receipt signed
+	Committed State = "committed" // its batch header is in a block of the chain
+	Sealed    State = "sealed"    // a checkpoint covering it meets the seal quorum: the proof verifies offline
+)
+
+// Reached reports whether s is want or beyond it. An unknown state has reached nothing.
+func (s State) Reached(want State) bool {
+	rank := map[State]int{Accepted: 1, Committed: 2, Sealed: 3}
+	return rank[s] > 0 && rank[s] >= rank[want]
+}
+
+// Record is one stored leaf: where it stands, and its proof file as far as the
+// answer carries it.
+type Record struct {
+	ID    string `json:"id"`    // hex, the SM3 half of the submission's pair
+	State State  `json:"state"` // as of this answer
+	Node  string `json:"node"`  // member that took the record in
+	Seq   uint64 `json:"seq"`   // its batch on that node
+
+	// File is a proof file (docs/spec/proof.md) of the state accepted: record,
+	// statement and receipt. GET /v1/records/{id}/proof gives the whole one.
+	File json.RawMessage `json:"file"`
+}
+
+// Submitted answers POST /v1/records: one element per submission, in the order sent.
+type Submitted struct {
+	Chain   string   `json:"chain"`
+	State   State    `json:"state"` // the least far of the records
+	Records []Record `json:"records"`
+}
+
+// Records answers GET /v1/records/{id} and the two look-ups.
+type Records struct {
+	Records []Record `json:"records"`
+	Next    string   `json:"next,omitempty"` // cursor of the next page, empty on the last
+}
+
+// Member describes one organisation of the newest epoch. Name and API come from
+// its signed card in the genesis, all else from the trust policy.
+type Member struct {
+	ID          string `json:"id"`
+	Name        string `json:"name,omitempty"`
+	Role        string `json:"role"`
+	API         string `json:"api,omitempty"`
+	SealSM2     string `json:"seal_sm2"`
+	SealEd25519 string `json:"seal_ed25519"`
+	Log         string `json:"log"`
+	Intake      string `json:"intake"`
+	Admin       string `json:"admin"`
+}
+
+// Members answers GET /v1/members.
+type Members struct {
+	Chain   string   `json:"chain"`
+	Members []Member `json:"members"`
+}
+
+// Key is one registered user key.
+type Key struct {
+	Member    string  `json:"member"`
+	Name      string  `json:"name"`
+	PublicKey string  `json:"public_key"`
+	Purpose   string  `json:"purpose"`
+	Index     uint64  `json:"index"`                // ledger index of the entry that registered it
+	RevokedAt *uint64 `json:"revoked_at,omitempty"` // ledger index of the entry that revoked it
+}
+
+// Keys answers GET /v1/keys.
+type Keys struct {
+	Keys []Key `json:"keys"`
+}
+
+// KeyResult answers POST /v1/keys. Committed is false when the wait ended
+// first: the entry is in the pool of the chain, sending it again is harmless.
+type KeyResult struct {
+	Committed bool `json:"committed"`
+	Key       *Key `json:"key,omitempty"`
+}
+
+// Seal is one member's seal; signatures are lower-case hex.
+type Seal struct {
+	Member  string `json:"member"`
+	Time    int64  `json:"time"` // Unix seconds, the member's own clock
+	Log     string `json:"log"`
+	Ed25519 string `json:"ed25519"`
+	SM2     string `json:"sm2"`
+}
+
+// Seals answers GET /v1/seals: every seal held for one size, quorum or not.
+type Seals struct {
+	Size  uint64 `json:"size"`
+	Body  string `json:"body"` // the note body that the seals sign
+	Seals []Seal `json:"seals"`
+}
+
+// MemberStatus is what the answering node knows of one member.
+type MemberStatus struct {
+	ID        string `json:"id"`
+	Role      string `json:"role"`
+	Self      bool   `json:"self"`
+	Connected bool   `json:"connected"`
+	SealSize  uint64 `json:"seal_size"` // newest seal held of this member
+	SealTime  int64  `json:"seal_time"` // Unix seconds; 0 is none
+	Fresh     bool   `json:"fresh"`     // that seal is recent: the member takes part
+}
+
+// Status answers GET /v1/status.
+type Status struct {
+	Chain   string         `json:"chain"`
+	Node    string         `json:"node"`
+	Version string         `json:"version"`
+	Time    string         `json:"time"`
+	Ready   bool           `json:"ready"`
+	Reasons []Reason       `json:"reasons"`
+	Ledger  LedgerStatus   `json:"ledger"`
+	Intake  IntakeStatus   `json:"intake"`
+	Members []MemberStatus `json:"members"`
+}
+
+// LedgerStatus is the chain's part of [Status].
+type LedgerStatus struct {
+	Height     int64  `json:"height"`
+	Size       uint64 `json:"size"`
+	LastBlock  string `json:"last_block,omitempty"` // time of the newest block
+	CatchingUp bool   `json:"catching_up"`
+	SealedSize uint64 `json:"sealed_size"` // newest checkpoint that met its quorum
+	SealedTime int64  `json:"sealed_time"`
+	Quorum     string `json:"quorum"`  // "3 of 4, 2 neutral roles"
+	Missing    string `json:"missing"` // what the quorum lacks now, empty when met
+	Alarm      string `json:"alarm,omitempty"`
+	Pool       int    `json:"pool"` // transactions that wait for a block
+}
+
+// IntakeStatus is the archive's part of [Status].
+type IntakeStatus struct {
+	Records  uint64 `json:"records"` // stored, all batches
+	Open     uint64 `json:"open"`    // in the open batch
+	Queued   uint64 `json:"queued"`  // closed batches that wait to be sent
+	InFlight bool   `json:"in_flight"`
+	Refusing string `json:"refusing,omitempty"` // why nothing is taken in, empty when it is
+}
+
+// Reason is one thing that keeps a node from being ready.
+type Reason struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// Ready answers GET /readyz, with status 200 or 503.
+type Ready struct {
+	Ready   bool     `json:"ready"`
+	Reasons []Reason `json:"reasons"`
+}
+
+// Problem is the application/problem+json document (RFC 9457) of every answer
+// that is not a success.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+
+	Code      string `json:"code"`            // stable, for programs
+	Index     *int   `json:"index,omitempty"` // which submission of the request
+	Field     string `json:"field,omitempty"` // path of the field, e.g. "submissions[3].digest.sm3"
+	Mend      string `json:"mend,omitempty"`  // what the caller can do
+	State     State  `json:"state,omitempty"` // of the record, where the problem is its state
+	RequestID string `json:"request_id"`      // to be named when asking the operator
+}
+
+// Error makes a problem usable as a Go error; it is one line.
+func (p *Problem) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%d %s)", p.Title, p.Status, p.Code)
+	if p.Index != nil {
+		fmt.Fprintf(&b, ", submission %d", *p.Index)
+	}
+	if p.Field != "" {
+		fmt.Fprintf(&b, ", field %s", p.Field)
+	}
+	if p.Detail != "" {
+		fmt.Fprintf(&b, ": %s", p.Detail)
+	}
+	if p.Mend != "" {
+		fmt.Fprintf(&b, " (%s)", p.Mend)
+	}
+	return b.String()
+}

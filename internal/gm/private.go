@@ -21,9 +21,9 @@ type Signer interface {
 // fmt verb and no slog handler prints the secret.
 type PrivateKey struct {
 	pub PublicKey
-	// A pointer, so that even fmt, printing a PrivateKey inside an unexported field of another
-	// struct (where it cannot call Format), reaches an address and not the bytes.
-	secret *secret
+	// A function and not a pointer: inside an unexported field of another struct fmt cannot call
+	// Format, and for %s and %q it follows a pointer and prints the bytes.
+	secret func() *secret
 }
 
 type secret struct {
@@ -70,7 +70,7 @@ func newPrivateKey(alg Alg, raw []byte) (*PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &PrivateKey{pub: pub, secret: &s}, nil
+	return &PrivateKey{pub: pub, secret: func() *secret { return &s }}, nil
 }
 
 // Public is the public half, the zero key for the zero PrivateKey.
@@ -81,7 +81,7 @@ func (k *PrivateKey) Public() PublicKey { return k.pub }
 func (k *PrivateKey) Sign(msg []byte) ([]byte, error) {
 	switch k.pub.alg {
 	case SM2:
-		key := k.secret.sm2
+		key := k.secret().sm2
 		digest, err := sm2.CalculateSM2Hash(&key.PublicKey, msg, signerID)
 		if err != nil {
 			return nil, fmt.Errorf("signing with sm2: %w", err)
@@ -96,7 +96,7 @@ func (k *PrivateKey) Sign(msg []byte) ([]byte, error) {
 		}
 		return sig, nil
 	case Ed25519:
-		return ed25519.Sign(k.secret.ed25519, msg), nil
+		return ed25519.Sign(k.secret().ed25519, msg), nil
 	}
 	return nil, errors.New("signing: private key is the zero value")
 }
@@ -104,9 +104,9 @@ func (k *PrivateKey) Sign(msg []byte) ([]byte, error) {
 // raw is the secret itself: an SM2 scalar or an Ed25519 seed.
 func (k *PrivateKey) raw() []byte {
 	if k.pub.alg == SM2 {
-		return k.secret.sm2.D.FillBytes(make([]byte, secretSize))
+		return k.secret().sm2.D.FillBytes(make([]byte, secretSize))
 	}
-	return k.secret.ed25519.Seed()
+	return k.secret().ed25519.Seed()
 }
 
 // String names the public key only.

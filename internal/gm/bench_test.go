@@ -1,0 +1,88 @@
+package gm
+
+import (
+	"crypto/sha256"
+	"math/big"
+	"testing"
+
+	second "github.com/tjfoc/gmsm/sm2"
+)
+
+// recordSize is about the size of one evidence record.
+const recordSize = 600
+
+func BenchmarkSign(b *testing.B) {
+	msg := make([]byte, recordSize)
+	for _, alg := range []Alg{SM2, Ed25519} {
+		k := generate(b, alg)
+		b.Run(alg.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := k.Sign(msg); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	k := generate(b, SM2)
+	priv := &second.PrivateKey{PublicKey: *secondKey(k.Public()), D: new(big.Int).SetBytes(k.raw())}
+	b.Run("sm2-second", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := second.Sm2Sign(priv, msg, signerID, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	msg := make([]byte, recordSize)
+	for _, alg := range []Alg{SM2, Ed25519} {
+		k := generate(b, alg)
+		sig, err := k.Sign(msg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		run := func(name string, verify func(msg, sig []byte) error) {
+			b.Run(name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := verify(msg, sig); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		run(alg.String(), k.Public().Verify)
+		if alg == SM2 {
+			run("sm2-second", k.Public().VerifySecond)
+		}
+	}
+}
+
+func BenchmarkParsePublicKey(b *testing.B) {
+	text := generate(b, SM2).Public().String()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParsePublicKey(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkHash(b *testing.B) {
+	data := make([]byte, recordSize)
+	for _, h := range []struct {
+		name string
+		sum  func([]byte) [32]byte
+	}{{"sm3", SM3}, {"sm3-second", SM3Second}, {"sha256", sha256.Sum256}} {
+		b.Run(h.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(recordSize)
+			for b.Loop() {
+				h.sum(data)
+			}
+		})
+	}
+}

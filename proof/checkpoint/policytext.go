@@ -194,9 +194,6 @@ func (r *policyReader) key(kind KeyKind) gm.PublicKey {
 		r.fail("%s key: %v", kind, err)
 		return gm.PublicKey{}
 	}
-	if k.String() != s {
-		r.fail("%s key is not in its one text form", kind)
-	}
 	r.done()
 	return k
 }
@@ -239,12 +236,10 @@ func (r *policyReader) hash(s string) (h [32]byte) {
 	if r.err != nil {
 		return h
 	}
-	if len(s) != 2*len(h) || !onlyBytes(s, isHexByte) {
+	raw, err := hex.DecodeString(s)
+	if err != nil || len(raw) != len(h) || hex.EncodeToString(raw) != s {
 		r.fail("a hash is 64 lower-case hex digits")
 		return h
 	}
-	if _, err := hex.Decode(h[:], []byte(s)); err != nil {
-		r.fail("a hash is 64 lower-case hex digits")
-	}
-	return h
+	return [32]byte(raw)
 }

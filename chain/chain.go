@@ -1,0 +1,183 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cometbft/cometbft/p2p"
+
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/merkle"
+)
+
+// Chain is a running node of the chain.
+type Chain struct {
+	cfg    Config
+	c      *consortium
+	log    *slog.Logger
+	store  *store
+	app    *app
+	book   *book
+	sealer *sealer
+	comet  *comet
+	fail   *failure
+	change *signal
+
+	running  atomic.Bool // CometBFT has been started
+	stopping atomic.Bool
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	stopOnce sync.Once
+	stopErr  error
+
+	sealedHead atomic.Pointer[checkpoint.Checkpoint]
+
+	alarmMu sync.Mutex
+	alarms  []Alarm
+}
+
+// Start opens the ledger, replays what it has missed, and joins the consortium.
+// Cancelling ctx while it works gives up; afterwards only Stop ends the chain.
+func Start(ctx context.Context, config Config) (*Chain, error) {
+	cfg := config.withDefaults()
+	c, err := newConsortium(cfg.Genesis)
+	if err != nil {
+		return nil, fmt.Errorf("starting the chain: %w", err)
+	}
+	if err := cfg.validate(c); err != nil {
+		return nil, fmt.Errorf("starting the chain: %w", err)
+	}
+	pv, nodeKey, err := loadKeys(&cfg, c.members[cfg.Self])
+	if err != nil {
+		return nil, fmt.Errorf("starting the chain: %w", err)
+	}
+	ch, err := open(cfg, c)
+	if err != nil {
+		return nil, fmt.Errorf("starting the chain: %w", err)
+	}
+	seals := newReactor(ch.log, cfg.Now, ch.sealer.deliver)
+	ch.sealer.net = seals
+	app := &watched{Application: ch.app, fail: ch.fail, double: doubleGuard{address: pv.Key.Address,
+		lastSigned: func() int64 { return pv.LastSignState.Height }}}
+	if ch.comet, err = newComet(ctx, c, &cfg, app, pv, nodeKey, seals, cometLog{log: ch.log, fail: ch.fail}); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the chain: %w", err), ch.store.close())
+	}
+	if err := ch.comet.node.Start(); err != nil {
+		err = errors.Join(fmt.Errorf("starting the chain: %w", err), ch.comet.stop())
+		return nil, errors.Join(err, ch.store.close())
+	}
+	ch.running.Store(true)
+	ch.work(nodeKey.ID())
+	return ch, nil
+}
+
+// open opens everything but CometBFT.
+func open(cfg Config, c *consortium) (*Chain, error) {
+	log := cfg.Logger.With("member", cfg.Self)
+	dir := filepath.Join(cfg.Dir, "ledger")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("creating the ledger's folder: %w", err)
+	}
+	store, st, err := openStore(dir, c)
+	if err != nil {
+		return nil, err
+	}
+	book, err := openBook(c, store, cfg.Now)
+	if err != nil {
+		return nil, errors.Join(err, store.close())
+	}
+	ch := &Chain{cfg: cfg, c: c, log: log, store: store, book: book, fail: newFailure(), change: newSignal()}
+	ch.app = newApp(c, store, st, log)
+	ch.app.alarm = ch.alarm
+	ch.sealer = &sealer{c: c, self: cfg.Self, keys: cfg.Keys, book: book, guard: openGuard(cfg.GuardPath, c.origin),
+		log: log, now: cfg.Now, state: ch.app.state, syncing: ch.syncing, changed: ch.newlySealed, alarm: ch.alarm,
+		reseal: cfg.Reseal, heartbeat: cfg.Heartbeat,
+		inbox: make(chan inbound, maxInbox), wake: make(chan struct{}, 1)}
+	ch.app.committing = func(st *state, newSize bool) {
+		ch.sealer.committed(st, newSize)
+		ch.change.fire()
+	}
+	if err := ch.loadSealedHead(); err != nil {
+		return nil, errors.Join(err, store.close())
+	}
+	return ch, nil
+}
+
+// work starts the goroutines that Stop waits for.
+func (ch *Chain) work(self p2p.ID) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ch.cancel = cancel
+	ch.wg.Go(func() { ch.sealer.run(ctx) })
+	ch.wg.Go(func() { ch.monitor(ctx) })
+	for _, addr := range ch.peerAddresses() {
+		d := dialer{self: self, addr: addr, sw: ch.comet.node.Switch()}
+		ch.wg.Go(func() { d.run(ctx) })
+	}
+}
+
+func (ch *Chain) peerAddresses() []string {
+	if len(ch.cfg.Peers) > 0 {
+		return ch.cfg.Peers
+	}
+	var out []string
+	for _, id := range ch.c.ids {
+		if m := ch.c.members[id]; id != ch.cfg.Self {
+			out = append(out, m.nodeID+"@"+m.peer)
+		}
+	}
+	return out
+}
+
+// Stop leaves the consortium and closes the ledger, in this order: seals and
+// dialling end, CometBFT ends, its goroutines and ours are waited for, the
+// store closes. It may be called more than once.
+func (ch *Chain) Stop() error {
+	ch.stopOnce.Do(func() {
+		ch.stopping.Store(true)
+		ch.cancel()
+		err := ch.comet.stop()
+		ch.wg.Wait()
+		ch.stopErr = errors.Join(err, ch.store.close())
+	})
+	return ch.stopErr
+}
+
+// Failed yields an error when consensus has failed for good. The process must
+// end then: CometBFT does not come back by itself.
+func (ch *Chain) Failed() <-chan error { return ch.fail.ch }
+
+// Changed returns a channel that is closed at the next commit or newly sealed
+// size. Take it before looking at the state, or a change may be missed.
+func (ch *Chain) Changed() <-chan struct{} { return ch.change.next() }
+
+// syncing says that CometBFT is not taking part in consensus.
+func (ch *Chain) syncing() bool {
+	return !ch.running.Load() || ch.comet.node.ConsensusReactor().WaitSync()
+}
+
+func (ch *Chain) newlySealed() {
+	if err := ch.loadSealedHead(); err != nil {
+		ch.log.Error("the newest sealed size could not be read", "error", err)
+	}
+	ch.change.fire()
+}
+
+func (ch *Chain) loadSealedHead() error {
+	size, ok, err := ch.store.last(kSealed)
+	if err != nil || !ok {
+		return err
+	}
+	root, err := merkle.RootAt(size, ch.store)
+	if err != nil {
+		return err
+	}
+	cp := ch.c.checkpoint(size, root)
+	ch.sealedHead.Store(&cp)
+	return nil
+}

@@ -1,0 +1,86 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"qifeng/internal/gm"
+	"qifeng/proof/checkpoint"
+)
+
+// Config says which chain a node is of, who it is, and where its files are.
+type Config struct {
+	Dir     string // folder of the chain's data; created if need be
+	Genesis []byte // canonical genesis bytes
+	Self    string // member id
+
+	Keys             checkpoint.SealKeys
+	GuardPath        string // made by InitGuard, beside the seal keys; never restored from a backup
+	ConsensusKeyPath string // made by InitKeys
+	NodeKeyPath      string // made by InitKeys
+
+	Listen string   // host:port of the p2p listener
+	Peers  []string // id@host:port of the other members' nodes; empty: as their cards say
+
+	Heartbeat     time.Duration // an empty block after so long without one; default 60 s
+	TimeoutCommit time.Duration // CometBFT's pause after a block; default 50 ms
+	Reseal        time.Duration // the newest size is sealed again after so long; default 10 s
+
+	Logger *slog.Logger
+	Now    func() time.Time // the clock of seals; never part of consensus
+}
+
+func (cfg *Config) withDefaults() Config {
+	out := *cfg
+	if out.Heartbeat == 0 {
+		out.Heartbeat = defaultHeartbeat
+	}
+	if out.TimeoutCommit == 0 {
+		out.TimeoutCommit = defaultTimeoutCommit
+	}
+	if out.Reseal == 0 {
+		out.Reseal = defaultReseal
+	}
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	if out.Now == nil {
+		out.Now = time.Now
+	}
+	return out
+}
+
+// validate checks what can be checked without the files, against the genesis.
+func (cfg *Config) validate(c *consortium) error {
+	switch {
+	case cfg.Dir == "":
+		return errors.New("the folder is not set")
+	case cfg.GuardPath == "" || cfg.ConsensusKeyPath == "" || cfg.NodeKeyPath == "":
+		return errors.New("the paths of guard, consensus key and node key must all be set")
+	case cfg.Heartbeat < 0 || cfg.TimeoutCommit < 0 || cfg.Reseal < 0:
+		return errors.New("heartbeat, commit timeout and reseal interval are not negative")
+	}
+	if _, _, err := net.SplitHostPort(cfg.Listen); err != nil {
+		return fmt.Errorf("the listen address %q: %w", cfg.Listen, err)
+	}
+	if _, ok := c.members[cfg.Self]; !ok {
+		return fmt.Errorf("%s is no member of %s", cfg.Self, c.chainID)
+	}
+	m, ok := c.sealer(cfg.Self, 1)
+	if !ok {
+		return fmt.Errorf("%s is in no epoch of the policy", cfg.Self)
+	}
+	for _, k := range []struct {
+		name string
+		have gm.Signer
+		want gm.PublicKey
+	}{{"log", cfg.Keys.Log, m.Log}, {"Ed25519 seal", cfg.Keys.Ed25519, m.SealEd25519}, {"SM2 seal", cfg.Keys.SM2, m.SealSM2}} {
+		if k.have == nil || k.have.Public() != k.want {
+			return fmt.Errorf("the %s key is not the one on the card of %s", k.name, cfg.Self)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package chain
+
+import (
+	"time"
+
+	"qifeng/evidence"
+	"qifeng/proof/checkpoint"
+)
+
+// Bounds of the state machine. They are part of consensus: a node with another
+// number here leaves the chain.
+const (
+	// maxTxBytes bounds a transaction, and so a ledger entry.
+	maxTxBytes = evidence.MaxTxBytes
+	// maxTxsPerMember bounds what one member puts into one block, so that no
+	// member crowds out the others: one batch header is in flight per node, the
+	// rest is room for key entries.
+	maxTxsPerMember = 4
+	// maxKeysPerMember bounds the names that a member can ever register. A name
+	// is never free again, so this is what the registry costs: 30 members of
+	// 4,096 keys of about 250 bytes are 30 MB in memory, and the 1 MB of one
+	// member that a key entry rehashes takes about 5 ms.
+	maxKeysPerMember = 4096
+	// maxBlockBytes bounds a block: 30 members of 4 transactions of 64 KiB are
+	// 7.5 MiB, but honest headers are 1 KiB; what does not fit waits.
+	maxBlockBytes = 4 << 20
+	// maxEvidenceBytes bounds CometBFT's evidence of double votes in a block.
+	maxEvidenceBytes = 64 << 10
+	// maxEvidenceAge and maxEvidenceBlocks: how long a double vote can be
+	// charged. Two days cover a weekend's outage.
+	maxEvidenceAge    = 48 * time.Hour
+	maxEvidenceBlocks = 100_000
+)
+
+// Bounds of one node. Nodes may differ in these.
+const (
+	// maxPendingPerMember bounds a member's transactions in this node's
+	// mempool: what one block could take.
+	maxPendingPerMember = maxTxsPerMember
+	// mempoolTxs and mempoolBytes bound the mempool as a whole: all members at
+	// their bound.
+	mempoolTxs   = checkpoint.MaxMembers * maxPendingPerMember
+	mempoolBytes = mempoolTxs * maxTxBytes
+	// mempoolCache remembers transactions that were seen, so that gossip does
+	// not check them again.
+	mempoolCache = 10_000
+
+	// maxSealMessage bounds a message on the seal channel: an answer with the
+	// seals of 30 members takes 9.2 KiB.
+	maxSealMessage = 16 << 10
+	// maxWants bounds how many sizes one round of asking names.
+	maxWants = 16
+	// maxHeldPerMember bounds the seals kept for sizes that this node has not
+	// reached: of a member that is ahead only the newest matter.
+	maxHeldPerMember = 4
+	// maxInbox bounds the messages read from peers and not yet worked on; more
+	// are dropped, and asked for later.
+	maxInbox = 1024
+	// maxOwnQueue bounds the sizes that wait for this member's own seal. Beyond
+	// it the oldest are skipped: a later checkpoint covers them.
+	maxOwnQueue = 256
+	// peerBudget is how many seal messages a peer may send at once and
+	// peerRefill how many a second on average. 30 members at 20 blocks a
+	// second, each answering, stay below it.
+	peerBudget = 2000
+	peerRefill = 500
+
+	// clockBehind is how far this node's clock may be behind block time before
+	// it stops sealing (design §7).
+	clockBehind = 5 * time.Second
+	// liveTolerance is how far a live seal's time may be from this node's clock
+	// (design §7).
+	liveTolerance = 60 * time.Second
+	// freshRounds: a member counts as sealing while its newest seal is not
+	// older than this many reseal intervals.
+	freshRounds = 3
+
+	// askEvery is the pace of asking for missing seals of the newest size; for
+	// older sizes rounds begin at askOldFirst and slow down to askOldLast.
+	askEvery    = 2 * time.Second
+	askOldFirst = 5 * time.Second
+	askOldLast  = 10 * time.Minute
+
+	// tickEvery is the pace of the sealer's own clock.
+	tickEvery = 100 * time.Millisecond
+	// dialEvery is the pace of dialling members that are away. It doubles up to
+	// dialSlowest.
+	dialEvery   = 250 * time.Millisecond
+	dialSlowest = 2 * time.Second
+	// stopWithin bounds Stop.
+	stopWithin = 5 * time.Second
+	// stallHeartbeats: with a quorum of peers at our height and no block for so
+	// many heartbeats, consensus is taken for dead.
+	stallHeartbeats = 5
+
+	// maxAlarms bounds the alarms that Status repeats.
+	maxAlarms = 16
+	// maxGuardBytes bounds the guard file as read; it has about 300 bytes.
+	maxGuardBytes = 4 << 10
+)
+
+// Defaults of Config.
+const (
+	defaultHeartbeat     = 60 * time.Second
+	defaultTimeoutCommit = 50 * time.Millisecond
+	defaultReseal        = 10 * time.Second
+)
+
+// maxConflicts bounds the conflicting seals kept of one member and size: two
+// roots prove the lie, more prove nothing new.
+const maxConflicts = 4
+
+// maxKeyFileBytes bounds a key file as read; CometBFT's have less than 1 KiB.
+const maxKeyFileBytes = 16 << 10

@@ -1,0 +1,62 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	cmtlog "github.com/cometbft/cometbft/libs/log"
+)
+
+// cometLog hands CometBFT's log to slog. What CometBFT calls info is debug
+// here: it logs several lines a block. It also listens for the one line by which
+// CometBFT says that its consensus goroutine is gone.
+type cometLog struct {
+	log  *slog.Logger
+	fail *failure
+}
+
+var _ cmtlog.Logger = cometLog{}
+
+// consensusFailure is what CometBFT logs after it has recovered a panic in
+// consensus (consensus/state.go, receiveRoutine).
+const consensusFailure = "CONSENSUS FAILURE"
+
+func (l cometLog) Debug(string, ...any) {}
+
+func (l cometLog) Info(msg string, kv ...any) { l.write(slog.LevelDebug, msg, kv) }
+
+func (l cometLog) Warn(msg string, kv ...any) { l.write(slog.LevelWarn, msg, kv) }
+
+func (l cometLog) Error(msg string, kv ...any) {
+	if strings.HasPrefix(msg, consensusFailure) {
+		l.fail.report(fmt.Errorf("CometBFT's consensus has failed: %w", errors.New(attr(kv, "err"))))
+	}
+	l.write(slog.LevelWarn, msg, kv)
+}
+
+func (l cometLog) With(kv ...any) cmtlog.Logger {
+	return cometLog{log: l.log.With(kv...), fail: l.fail}
+}
+
+func (l cometLog) write(level slog.Level, msg string, kv []any) {
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	out := make([]any, 0, len(kv))
+	for i := 0; i+1 < len(kv); i += 2 {
+		out = append(out, slog.String(fmt.Sprint(kv[i]), fmt.Sprint(kv[i+1])))
+	}
+	l.log.Log(context.Background(), level, "cometbft: "+msg, out...)
+}
+
+func attr(kv []any, key string) string {
+	for i := 0; i+1 < len(kv); i += 2 {
+		if kv[i] == key {
+			return fmt.Sprint(kv[i+1])
+		}
+	}
+	return "no reason given"
+}

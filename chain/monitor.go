@@ -1,0 +1,75 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cometbft/cometbft/consensus"
+	"github.com/cometbft/cometbft/types"
+)
+
+// monitor finds that consensus is dead though nothing has said so. Two things
+// tell: its goroutine has returned without Stop, or no block comes though there
+// is every reason for one: more than 2/3 of the members, this one counted, are
+// connected and at our height, and a block is overdue by several heartbeats.
+// Without such peers a standstill is not a failure of this node: Status says who
+// is missing, and the node waits.
+func (ch *Chain) monitor(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var height int64
+	progress := time.Now()
+	waiting := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !waiting && !ch.syncing() {
+			waiting = true
+			ch.wg.Go(ch.awaitConsensus)
+		}
+		if h := ch.app.state().height; h != height || ch.syncing() || !ch.quorumAt(h+1) {
+			height, progress = h, time.Now()
+			continue
+		}
+		if stall := time.Since(progress); stall > stallHeartbeats*ch.cfg.Heartbeat {
+			ch.fail.report(fmt.Errorf("no block for %s at height %d though a quorum of members is connected", stall.Round(time.Second), height))
+			return
+		}
+	}
+}
+
+// awaitConsensus returns when CometBFT's consensus goroutine has. CometBFT
+// gives no way to its consensus state but through the environment of its RPC.
+func (ch *Chain) awaitConsensus() {
+	env, err := ch.comet.node.ConfigureRPC()
+	if err != nil {
+		ch.log.Warn("consensus is watched by its height alone", "error", err)
+		return
+	}
+	state, ok := env.ConsensusState.(interface{ Wait() })
+	if !ok {
+		ch.log.Warn("consensus is watched by its height alone")
+		return
+	}
+	state.Wait()
+	if !ch.stopping.Load() {
+		ch.fail.report(errors.New("CometBFT's consensus goroutine has ended"))
+	}
+}
+
+// quorumAt says whether more than 2/3 of the validators, all of power 1, are
+// connected and work on a height, or beyond it.
+func (ch *Chain) quorumAt(height int64) bool {
+	n := 1
+	for _, p := range ch.comet.node.Switch().Peers().Copy() {
+		if ps, ok := p.Get(types.PeerStateKey).(*consensus.PeerState); ok && ps.GetHeight() >= height {
+			n++
+		}
+	}
+	return 3*n > 2*len(ch.c.ids)
+}

@@ -1,0 +1,360 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/merkle"
+)
+
+// network is what the sealer sends by; the reactor is the real one. Sends never
+// block and may be lost: what is missing is asked for.
+type network interface {
+	broadcast(raw []byte)
+	send(peer string, raw []byte)
+	peers() []string // node ids of connected peers, sorted
+}
+
+// inbound is a decoded message of a peer; one without a message says that the
+// peer has just connected.
+type inbound struct {
+	peer string
+	msg  *message
+}
+
+// sealer gives this member's seals and collects those of all. One goroutine
+// (run) owns guard, book writes and asking; the others only leave word.
+type sealer struct {
+	c     *consortium
+	self  string
+	keys  checkpoint.SealKeys
+	book  *book
+	guard *guard
+	net   network
+	log   *slog.Logger
+	now   func() time.Time
+
+	state     func() *state
+	syncing   func() bool // CometBFT is not in consensus: starting or catching up
+	changed   func()      // a size is newly sealed
+	alarm     func(text string, args ...any)
+	reseal    time.Duration
+	heartbeat time.Duration
+
+	inbox chan inbound
+	wake  chan struct{} // capacity 1
+
+	mu         sync.Mutex // guards what follows
+	queue      []uint64   // sizes that wait for the own seal, rising
+	lastCommit time.Time  // when this node last saw the chain alive
+	refused    *refusedSeal
+	guarded    uint64 // the guard's size, for Status
+
+	// Owned by run.
+	started    time.Time
+	inStep     bool      // has left syncing
+	lastOwn    time.Time // when the own seal was last given
+	asking     asking
+	lastReason string
+}
+
+// committed is told of a durable height by the consensus goroutine.
+func (s *sealer) committed(st *state, newSize bool) {
+	s.mu.Lock()
+	s.lastCommit = s.now()
+	if newSize {
+		if s.queue = append(s.queue, st.size); len(s.queue) > maxOwnQueue {
+			s.queue = s.queue[len(s.queue)-maxOwnQueue:]
+		}
+	}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// deliver takes a message of a peer without ever blocking it.
+func (s *sealer) deliver(in inbound) {
+	select {
+	case s.inbox <- in:
+	default:
+	}
+}
+
+// run works until ctx ends.
+func (s *sealer) run(ctx context.Context) {
+	s.started = s.now()
+	s.mu.Lock()
+	s.guarded = s.guard.have.size
+	s.mu.Unlock()
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case in := <-s.inbox:
+			s.receive(in)
+		case <-s.wake:
+			s.afterCommit()
+		case <-tick.C:
+			s.onTick()
+		}
+	}
+}
+
+// afterCommit seals each size that was finalized since, and takes up seals that
+// had come too early. While catching up, sizes are passed over: the others have
+// sealed them, and the newest is sealed when it is reached.
+func (s *sealer) afterCommit() {
+	s.takeHeld()
+	if s.syncing() {
+		s.clearQueue()
+		return
+	}
+	for {
+		s.mu.Lock()
+		if len(s.queue) == 0 {
+			s.mu.Unlock()
+			return
+		}
+		size := s.queue[0]
+		s.mu.Unlock()
+		if wait := s.sealOwn(size); wait {
+			return // the tick comes back to it
+		}
+		s.mu.Lock()
+		if len(s.queue) > 0 && s.queue[0] == size {
+			s.queue = s.queue[1:]
+		}
+		s.mu.Unlock()
+	}
+}
+
+func (s *sealer) clearQueue() {
+	s.mu.Lock()
+	s.queue = nil
+	s.mu.Unlock()
+}
+
+func (s *sealer) takeHeld() {
+	size := s.state().size
+	for _, w := range s.book.release(size) {
+		s.put(w, false)
+	}
+}
+
+func (s *sealer) onTick() {
+	if s.syncing() {
+		s.inStep = false
+		return
+	}
+	if !s.inStep {
+		// Back in consensus: the chain is alive as far as this node can tell.
+		s.inStep, s.lastOwn = true, time.Time{}
+		s.mu.Lock()
+		s.lastCommit = s.now()
+		s.mu.Unlock()
+	}
+	if s.guard.missing {
+		s.adopt()
+	}
+	s.afterCommit()
+	if s.now().Sub(s.lastOwn) >= s.reseal && !s.stale() {
+		s.sealOwn(s.state().size)
+	}
+	s.ask()
+}
+
+// stale says that the last block is older than two heartbeats: the chain has
+// halted, and a fresh seal would say nothing about it.
+func (s *sealer) stale() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now().Sub(s.lastCommit) > 2*s.heartbeat
+}
+
+// sealOwn gives this member's seal on a size: guard first (see guard.go), then
+// the signature, the own store, the others. It returns true where the same size
+// should be tried again soon.
+func (s *sealer) sealOwn(size uint64) (wait bool) {
+	st, now := s.state(), s.now()
+	_, at, ok, err := s.book.store.finalized(size)
+	if err != nil || !ok {
+		s.say("cannot seal", fmt.Sprintf("size %d is not known as finalized: %v", size, err))
+		return false
+	}
+	rootAt := func(n uint64) (merkle.Digest, error) { return merkle.RootAt(n, s.book.store) }
+	if why := s.guard.allow(size, now, at, st.size, rootAt); why != nil {
+		s.refuse(why)
+		return why.wait
+	}
+	root, err := rootAt(size)
+	if err != nil {
+		s.refuse(&refusedSeal{text: fmt.Sprintf("computing the root of size %d: %v", size, err), alarm: true})
+		return false
+	}
+	if err := s.guard.advance(guardRecord{size: size, root: root, time: now.Unix()}); err != nil {
+		s.refuse(&refusedSeal{text: err.Error(), alarm: true})
+		return false
+	}
+	seal, err := checkpoint.Sign(s.c.checkpoint(size, root), s.self, now.Unix(), s.keys)
+	if err != nil {
+		s.refuse(&refusedSeal{text: err.Error(), alarm: true})
+		return false
+	}
+	s.refuse(nil)
+	s.mu.Lock()
+	s.guarded = size
+	s.mu.Unlock()
+	s.lastOwn = now
+	w := wireSeal{size: size, root: root, seal: seal}
+	s.put(w, true)
+	s.net.broadcast(encodeMessage(message{kind: msgLive, seals: []wireSeal{w}}))
+	return false
+}
+
+// refuse keeps why no seal is given, for Status, and logs it when it changes.
+func (s *sealer) refuse(why *refusedSeal) {
+	s.mu.Lock()
+	s.refused = why
+	s.mu.Unlock()
+	if why == nil {
+		s.lastReason = ""
+		return
+	}
+	if why.text == s.lastReason {
+		return
+	}
+	s.lastReason = why.text
+	if why.alarm {
+		s.log.Error("this member gives no seal", "reason", why.text)
+	} else {
+		s.log.Warn("this member gives no seal yet", "reason", why.text)
+	}
+}
+
+func (s *sealer) say(text, reason string) {
+	if reason != s.lastReason {
+		s.lastReason = reason
+		s.log.Warn(text, "reason", reason)
+	}
+}
+
+// put stores a seal and tells whoever must know.
+func (s *sealer) put(w wireSeal, live bool) outcome {
+	out, err := s.book.put(w, live, s.state().size)
+	switch {
+	case errors.Is(err, checkpoint.ErrSeal):
+		s.log.Warn("a seal does not verify", "member", w.seal.Member, "size", w.size, "error", err)
+	case err != nil:
+		s.log.Error("a seal could not be stored", "member", w.seal.Member, "size", w.size, "error", err)
+	case out == conflict:
+		s.alarm("a member sealed two different ledgers", "member", w.seal.Member, "size", w.size,
+			"sealed_sm3", fmt.Sprintf("%x", w.root.SM3), "sealed_sha256", fmt.Sprintf("%x", w.root.SHA256))
+	case out == sealed:
+		s.changed()
+	}
+	return out
+}
+
+func (s *sealer) receive(in inbound) {
+	if in.msg == nil {
+		s.greet(in.peer)
+		return
+	}
+	switch in.msg.kind {
+	case msgLive, msgAnswer:
+		for _, w := range in.msg.seals {
+			if out := s.put(w, in.msg.kind == msgLive); out == stored || out == sealed {
+				s.asking.progress = true
+			}
+		}
+	case msgWant:
+		s.answer(in.peer, in.msg)
+	}
+}
+
+// answer sends the first seals of a size that the peer does not have.
+func (s *sealer) answer(peer string, m *message) {
+	if m.size > s.state().size {
+		return
+	}
+	seals, err := s.book.firsts(m.size)
+	if err != nil || len(seals) == 0 {
+		return
+	}
+	root, err := merkle.RootAt(m.size, s.book.store)
+	if err != nil {
+		return
+	}
+	have := map[string]bool{}
+	for _, id := range m.have {
+		have[id] = true
+	}
+	out := message{kind: msgAnswer}
+	for _, seal := range seals {
+		if !have[seal.Member] {
+			out.seals = append(out.seals, wireSeal{size: m.size, root: root, seal: seal})
+		}
+	}
+	if len(out.seals) > 0 {
+		s.net.send(peer, encodeMessage(out))
+	}
+}
+
+// greet sends a peer that has just connected the newest own seal, and asks again
+// for what is missing.
+func (s *sealer) greet(peer string) {
+	s.asking.reset()
+	if w, ok := s.book.newestSeals()[s.self]; ok {
+		s.net.send(peer, encodeMessage(message{kind: msgLive, seals: []wireSeal{w}}))
+	}
+}
+
+// adopt makes a new guard where the file is missing: the keys may have sealed
+// what nobody here remembers. So nothing is sealed until the others, without
+// this member, meet the quorum with seals given since this process started, on
+// one size, whose root our own ledger has, and no seal of our own is known
+// beyond it. Everything that these keys sealed was finalized before, so it is a
+// prefix of that.
+func (s *sealer) adopt() {
+	size, st := uint64(0), s.state()
+	others := s.book.newestSeals()
+	own, haveOwn := others[s.self]
+	delete(others, s.self)
+	for _, w := range others {
+		if w.seal.Time >= s.started.Unix() {
+			size = max(size, w.size)
+		}
+	}
+	var seals []checkpoint.Seal
+	for _, w := range others {
+		if w.size == size && w.seal.Time >= s.started.Unix() {
+			seals = append(seals, w.seal)
+		}
+	}
+	if size == 0 || size > st.size || own.size > size || s.book.ahead(s.self) > size || !s.c.judge(size, seals).Met {
+		return
+	}
+	root, err := merkle.RootAt(size, s.book.store)
+	if err != nil {
+		s.log.Error("the guard could not be made again", "error", err)
+		return
+	}
+	r := guardRecord{size: size, root: root, time: s.now().Unix()}
+	if haveOwn {
+		r.time = max(r.time, own.seal.Time)
+	}
+	if err := s.guard.advance(r); err != nil {
+		s.log.Error("the guard could not be made again", "error", err)
+		return
+	}
+	s.alarm("the guard file was missing and was made again from the others' seals", "size", size)
+}

@@ -2,7 +2,6 @@ package proof
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"qifeng/evidence"
@@ -77,7 +76,7 @@ func (v *verifier) submission() {
 	st, in := v.f.statement, v.f.record.Intake
 	err := func() error {
 		if merkle.Sum(v.f.Statement.Signed) != in.Statement {
-			return errors.New("the record commits to another statement")
+			return faultf("记录所绑定的是另一份提交声明", "the record commits to another statement")
 		}
 		return v.inclusion(v.f.record.Pair(), v.f.record.SubmissionBytes, in.Index, st.Count, v.f.Statement.Path, st.Root)
 	}()
@@ -89,7 +88,7 @@ func (v *verifier) submitter() {
 	st, s := v.f.statement, v.f.record.Submission
 	var err error
 	if st.Submitter != s.Submitter || st.Key != s.Key {
-		err = fmt.Errorf("the statement is by %s/%s, the submission by %s/%s", st.Submitter, st.Key, s.Submitter, s.Key)
+		err = faultf("提交声明出自 %s/%s，提交出自 %s/%s", "the statement is by %s/%s, the submission by %s/%s", st.Submitter, st.Key, s.Submitter, s.Key)
 	}
 	v.check(StepSubmitter, err, "提交方 %s，密钥 %s", "submitter %s, key %s", s.Submitter, s.Key)
 }
@@ -99,7 +98,7 @@ func (v *verifier) receipt() {
 	rc, in := v.f.receipt, v.f.record.Intake
 	err := func() error {
 		if rc.Node != in.Node {
-			return fmt.Errorf("the receipt is by %s, the record was taken in by %s", rc.Node, in.Node)
+			return faultf("回执出自 %s，记录由 %s 受理", "the receipt is by %s, the record was taken in by %s", rc.Node, in.Node)
 		}
 		m, err := v.member(rc.Node)
 		if err != nil {
@@ -119,10 +118,10 @@ func (v *verifier) batch() {
 	b := v.f.batch
 	err := func() error {
 		if b.Node != v.f.record.Intake.Node {
-			return fmt.Errorf("the batch is by %s, the record was taken in by %s", b.Node, v.f.record.Intake.Node)
+			return faultf("批次出自 %s，记录由 %s 受理", "the batch is by %s, the record was taken in by %s", b.Node, v.f.record.Intake.Node)
 		}
 		if b.Seq != v.f.receipt.Seq {
-			return fmt.Errorf("the batch has seq %d, the receipt promises %d", b.Seq, v.f.receipt.Seq)
+			return faultf("批次序号为 %d，回执承诺的是 %d", "the batch has seq %d, the receipt promises %d", b.Seq, v.f.receipt.Seq)
 		}
 		m, err := v.member(b.Node)
 		if err != nil {
@@ -139,7 +138,7 @@ func (v *verifier) stream() {
 	s, ok := v.f.batch.Streams[name]
 	err := func() error {
 		if !ok {
-			return fmt.Errorf("the batch has no %s stream", name)
+			return faultf("批次没有 %s 证据流", "the batch has no %s stream", name)
 		}
 		return v.inclusion(merkle.LeafHash(v.f.Record), v.f.Record, v.f.Batch.StreamIndex, s.Count, v.f.Batch.StreamPath, s.Root)
 	}()
@@ -154,9 +153,9 @@ func (v *verifier) received() {
 	var err error
 	switch {
 	case at.Before(b.FirstReceivedAt) || at.After(b.LastReceivedAt):
-		err = fmt.Errorf("the record was received at %s, its batch from %s to %s", millis(at), millis(b.FirstReceivedAt), millis(b.LastReceivedAt))
+		err = faultf("记录称受理于 %s，批次的受理时间为 %s 至 %s", "the record was received at %s, its batch from %s to %s", millis(at), millis(b.FirstReceivedAt), millis(b.LastReceivedAt))
 	case at.After(rc):
-		err = fmt.Errorf("the record was received at %s, after its receipt of %s", millis(at), millis(rc))
+		err = faultf("记录称受理于 %s，晚于其回执 %s", "the record was received at %s, after its receipt of %s", millis(at), millis(rc))
 	}
 	v.check(StepReceived, err, "节点称受理于 %s，与回执、批次一致", "the node says received at %s, as receipt and batch do", millis(at))
 }
@@ -186,7 +185,7 @@ func (v *verifier) openNote() {
 // entry checks that data is entry index of the sealed ledger.
 func (v *verifier) entry(data []byte, index uint64, path []merkle.Digest) error {
 	if v.sealed == nil {
-		return errors.New("the checkpoint cannot be opened")
+		return faultf("检查点不成立", "the checkpoint is false")
 	}
 	return v.inclusion(merkle.LeafHash(data), data, index, v.sealed.Size, path, v.sealed.Root)
 }
@@ -196,7 +195,7 @@ func (v *verifier) ledger() {
 	b := v.f.Batch
 	err := v.entry(b.Entry, b.Index, b.Path)
 	if err == nil && v.f.batch.RegistrySize > b.Index {
-		err = fmt.Errorf("the batch was checked against %d entries, but stands at entry %d", v.f.batch.RegistrySize, b.Index)
+		err = faultf("批次称依据 %d 项总账查验密钥，自身却在第 %d 项", "the batch was checked against %d entries, but stands at entry %d", v.f.batch.RegistrySize, b.Index)
 	}
 	v.check(StepLedger, err, "批次是总账第 %d 项（共 %d 项）", "the batch is entry %d of the ledger of %d", b.Index, v.r.LedgerSize)
 }
@@ -208,13 +207,13 @@ func (v *verifier) key() {
 		s := v.f.record.Submission
 		switch {
 		case k.Action != evidence.Register:
-			return fmt.Errorf("the key entry is a %s", k.Action)
+			return faultf("密钥项不是登记，而是 %s", "the key entry is a %s", k.Action)
 		case k.Purpose != evidence.Submit:
-			return fmt.Errorf("the key is registered for %s, not for submit", k.Purpose)
+			return faultf("密钥登记的用途是 %s，不是 submit", "the key is registered for %s, not for submit", k.Purpose)
 		case k.Member != s.Submitter || k.Key != s.Key:
-			return fmt.Errorf("the key entry is of %s/%s, the submission of %s/%s", k.Member, k.Key, s.Submitter, s.Key)
+			return faultf("密钥项属于 %s/%s，提交属于 %s/%s", "the key entry is of %s/%s, the submission of %s/%s", k.Member, k.Key, s.Submitter, s.Key)
 		case part.Index >= v.f.batch.RegistrySize:
-			return fmt.Errorf("the key entry is entry %d, the batch was checked against %d entries", part.Index, v.f.batch.RegistrySize)
+			return faultf("密钥项在总账第 %d 项，批次只依据 %d 项查验", "the key entry is entry %d, the batch was checked against %d entries", part.Index, v.f.batch.RegistrySize)
 		}
 		m, err := v.member(k.Member)
 		if err != nil {
@@ -232,7 +231,7 @@ func (v *verifier) key() {
 // statement: the submitter signed the statement with the registered key.
 func (v *verifier) statement() {
 	k := v.f.key.PublicKey
-	err := errors.New("the key entry holds no key")
+	err := faultf("密钥项没有公钥", "the key entry holds no key")
 	if !k.IsZero() {
 		err = v.verifySig(v.f.statement.Signed, k)
 	}
@@ -242,7 +241,8 @@ func (v *verifier) statement() {
 // checkpoint: every line of the note that a key of the policy made verifies.
 func (v *verifier) checkpoint() {
 	if v.noteErr != nil {
-		v.failed(StepCheckpoint, "检查点不成立：%v", "the checkpoint is false: %v", v.noteErr)
+		w := explain(v.noteErr)
+		v.add(StepCheckpoint, StepFailed, Words{"检查点不成立：" + w.ZH, "the checkpoint is false: " + w.EN})
 		return
 	}
 	v.proved(StepCheckpoint, "检查点（总账 %d 项）上 %d 个成员的 SM2 与 Ed25519 会签均有效",
@@ -255,7 +255,8 @@ func (v *verifier) quorum() {
 	case v.sealed == nil:
 		v.absent(StepQuorum, "检查点不成立，无从判断会签门槛", "the checkpoint is false; there is nothing to judge")
 	case !v.sealed.Met:
-		v.failed(StepQuorum, "未达到会签门槛：%s", "the seal quorum is not met: %s", v.sealed.Missing)
+		w := missing(v.sealed)
+		v.add(StepQuorum, StepFailed, Words{"未达到会签门槛：" + w.ZH, "the seal quorum is not met: " + w.EN})
 	default:
 		v.proved(StepQuorum, "%d 个成员会签，含 %d 种中立角色，达到会签门槛；会签时间 %s",
 			"%d members sealed, of %d different neutral roles: the quorum is met; sealed time %s",

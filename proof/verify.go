@@ -102,27 +102,27 @@ func (v *verifier) result() Result {
 	return out
 }
 
-func (v *verifier) add(name StepName, o Outcome, zh, en string, args ...any) {
-	v.r.Steps = append(v.r.Steps, Step{name, o, Words{fmt.Sprintf(zh, args...), fmt.Sprintf(en, args...)}})
+func (v *verifier) add(name StepName, o Outcome, w Words) {
+	v.r.Steps = append(v.r.Steps, Step{name, o, w})
 }
 
 func (v *verifier) proved(name StepName, zh, en string, args ...any) {
-	v.add(name, StepProved, zh, en, args...)
+	v.add(name, StepProved, Words{fmt.Sprintf(zh, args...), fmt.Sprintf(en, args...)})
 }
 
 func (v *verifier) failed(name StepName, zh, en string, args ...any) {
-	v.add(name, StepFailed, zh, en, args...)
+	v.add(name, StepFailed, Words{fmt.Sprintf(zh, args...), fmt.Sprintf(en, args...)})
 }
 
 func (v *verifier) absent(name StepName, zh, en string, args ...any) {
-	v.add(name, StepNotPresent, zh, en, args...)
+	v.add(name, StepNotPresent, Words{fmt.Sprintf(zh, args...), fmt.Sprintf(en, args...)})
 }
 
 // check adds the step as proved where err is nil and as failed with err
 // otherwise.
 func (v *verifier) check(name StepName, err error, zh, en string, args ...any) {
 	if err != nil {
-		v.failed(name, "不成立：%v", "false: %v", err)
+		v.add(name, StepFailed, explain(err))
 		return
 	}
 	v.proved(name, zh, en, args...)
@@ -170,7 +170,7 @@ func (v *verifier) member(id string) (checkpoint.Member, error) {
 	}
 	m, ok := epoch.Member(id)
 	if !ok {
-		return m, fmt.Errorf("the policy knows no member %q", id)
+		return m, faultf("信任策略中没有成员 %q", "the policy knows no member %q", id)
 	}
 	return m, nil
 }

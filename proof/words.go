@@ -1,0 +1,95 @@
+package proof
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"qifeng/internal/gm"
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/merkle"
+)
+
+// fault is why a step failed, in both languages.
+type fault struct{ Words }
+
+func (f fault) Error() string { return f.EN }
+
+func faultf(zh, en string, args ...any) error {
+	return fault{Words{fmt.Sprintf(zh, args...), fmt.Sprintf(en, args...)}}
+}
+
+// explain says an error in both languages. Errors of the rooms below are
+// English; the kinds that a verification can meet are told in Chinese here.
+func explain(err error) Words {
+	w := Words{ZH: err.Error(), EN: err.Error()}
+	var f fault
+	var half *merkle.HalfError
+	var line *checkpoint.LineError
+	var pin *checkpoint.PinError
+	switch {
+	case errors.As(err, &f):
+		return f.Words
+	case errors.Is(err, gm.ErrDisagree):
+		w.ZH = "两套国密实现结论不一致"
+	case errors.As(err, &line):
+		w.ZH = fmt.Sprintf("检查点第 %d 行，成员 %s 的 %s 签名行不成立", line.Line, line.Member, line.Key)
+	case errors.As(err, &pin):
+		w.ZH = fmt.Sprintf("总账第 %d 项处的根与信任策略所钉的根不同：出现了两份不同的历史", pin.Pin.Size)
+	case errors.As(err, &half):
+		w.ZH = fmt.Sprintf("默克尔路径不通向所述的根（%s）", half.Half())
+	case errors.Is(err, merkle.ErrPath):
+		w.ZH = "默克尔路径的长度与位置、总数不符"
+	case errors.Is(err, gm.ErrSignature):
+		w.ZH = "签名不成立：内容被改动，或不是由该密钥签署"
+	case errors.Is(err, checkpoint.ErrMalformed):
+		w.ZH = "检查点格式不合规：" + err.Error()
+	case errors.Is(err, checkpoint.ErrChain):
+		w.ZH = "检查点属于另一条链"
+	case errors.Is(err, checkpoint.ErrEpoch):
+		w.ZH = "信任策略没有涵盖该总账大小的时期"
+	}
+	return w
+}
+
+var roleWords = map[checkpoint.Role]string{
+	checkpoint.Court: "法院", checkpoint.Notary: "公证处", checkpoint.Arbitration: "仲裁机构", checkpoint.Vendor: "服务商",
+}
+
+var stateWords = map[checkpoint.SealState]string{
+	checkpoint.SealAbsent: "无会签", checkpoint.SealNoSM2: "缺 SM2 会签", checkpoint.SealNoEd25519: "缺 Ed25519 会签",
+	checkpoint.SealTimesApart: "两份会签的时间不同",
+}
+
+// missing says in both languages what the quorum lacks.
+func missing(s *checkpoint.Sealed) Words {
+	q := s.Epoch.Quorum
+	var parts []string
+	if len(s.Seals) < q.Members {
+		parts = append(parts, fmt.Sprintf("须 %d 个成员（共 %d 个），现有 %d 个", q.Members, len(s.Epoch.Members), len(s.Seals)))
+	}
+	if s.NeutralRoles < q.NeutralRoles {
+		parts = append(parts, fmt.Sprintf("须 %d 种中立角色，现有 %d 种", q.NeutralRoles, s.NeutralRoles))
+	}
+	for _, r := range q.Require {
+		n := 0
+		for _, o := range s.Outcomes {
+			if o.Counted && o.Role == r.Role {
+				n++
+			}
+		}
+		if n < r.Count {
+			parts = append(parts, fmt.Sprintf("须 %d 个%s，现有 %d 个", r.Count, roleWords[r.Role], n))
+		}
+	}
+	var out []string
+	for _, o := range s.Outcomes {
+		if !o.Counted {
+			out = append(out, fmt.Sprintf("%s（%s）%s", o.Member, roleWords[o.Role], stateWords[o.State]))
+		}
+	}
+	if len(out) > 0 {
+		parts = append(parts, "未计入："+strings.Join(out, "、"))
+	}
+	return Words{strings.Join(parts, "；"), s.Missing}
+}

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"math/bits"
+	"sync"
 	"testing"
 
 	"qifeng/internal/gm"
@@ -335,4 +336,26 @@ func ExampleVerifyInclusion() {
 	// Output:
 	// <nil>
 	// inclusion proof does not lead to the root: SM3
+}
+
+// TestConcurrentUse is for the race detector: hashers are pooled.
+func TestConcurrentUse(t *testing.T) {
+	_, leaves := entries(50)
+	root := Root(leaves)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range leaves {
+				path, err := Inclusion(leaves, uint64(i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := VerifyInclusion(LeafHash(entry(i)), uint64(i), uint64(len(leaves)), path, root); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -449,6 +449,9 @@ func TestCardRefusals(t *testing.T) {
 	for name, change := range map[string]func(*Card){
 		"peer without port": func(c *Card) { c.Peer = "127.0.0.1" },
 		"peer port 0":       func(c *Card) { c.Peer = "127.0.0.1:0" },
+		"peer with path":    func(c *Card) { c.Peer = "127.0.0.1:1/x" },
+		"peer with user":    func(c *Card) { c.Peer = "u@127.0.0.1:1" },
+		"peer no host":      func(c *Card) { c.Peer = ":8110" },
 		"api":               func(c *Card) { c.API = "ftp://x" },
 		"name empty":        func(c *Card) { c.Name = "" },
 		"name bidi":         func(c *Card) { c.Name = "a\u202eb" },

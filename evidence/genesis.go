@@ -2,7 +2,6 @@ package evidence
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -82,7 +81,7 @@ func (c *Card) decodeField(d *canon.Decoder, key string) {
 		c.NodeID = d.Hex(20)
 	case "peer":
 		c.Peer = d.String(MaxAddressBytes)
-		if host, port, err := net.SplitHostPort(c.Peer); d.Err() == nil && (err != nil || host == "" || !isPort(port)) {
+		if d.Err() == nil && !isHostPort(c.Peer) {
 			d.Fail("is not host:port")
 		}
 	case "role":
@@ -100,9 +99,14 @@ func (c *Card) decodeField(d *canon.Decoder, key string) {
 	}
 }
 
-func isPort(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n > 0 && strconv.FormatUint(n, 10) == s
+// isHostPort accepts a host name or address and a port, and nothing else.
+func isHostPort(s string) bool {
+	u, err := url.Parse("tcp://" + s)
+	if err != nil || u.Host != s || u.Hostname() == "" {
+		return false
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0 && strconv.FormatUint(n, 10) == u.Port()
 }
 
 // Sign returns the canonical signed card.

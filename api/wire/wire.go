@@ -117,12 +117,12 @@ type MemberStatus struct {
 	Role      string `json:"role"`
 	Self      bool   `json:"self"`
 	Connected bool   `json:"connected"`
-	SealSize  uint64 `json:"seal_size"` // newest seal held of this member
-	SealTime  int64  `json:"seal_time"` // Unix seconds; 0 is none
-	Fresh     bool   `json:"fresh"`     // that seal is recent: the member takes part
+	SealSize  uint64 `json:"seal_size"`           // newest seal held of this member, 0 is none
+	SealTime  string `json:"seal_time,omitempty"` // that seal's own time
+	Fresh     bool   `json:"fresh"`               // it is recent: the member is sealing
 }
 
-// Status answers GET /v1/status.
+// Status answers GET /v1/status. Times are RFC 3339, UTC, milliseconds.
 type Status struct {
 	Chain   string         `json:"chain"`
 	Node    string         `json:"node"`
@@ -137,25 +137,37 @@ type Status struct {
 
 // LedgerStatus is the chain's part of [Status].
 type LedgerStatus struct {
-	Height     int64  `json:"height"`
-	Size       uint64 `json:"size"`
-	LastBlock  string `json:"last_block,omitempty"` // time of the newest block
-	CatchingUp bool   `json:"catching_up"`
-	SealedSize uint64 `json:"sealed_size"` // newest checkpoint that met its quorum
-	SealedTime int64  `json:"sealed_time"`
-	Quorum     string `json:"quorum"`  // "3 of 4, 2 neutral roles"
-	Missing    string `json:"missing"` // what the quorum lacks now, empty when met
-	Alarm      string `json:"alarm,omitempty"`
-	Pool       int    `json:"pool"` // transactions that wait for a block
+	Height      int64    `json:"height"`
+	Size        uint64   `json:"size"`
+	LastBlock   string   `json:"last_block,omitempty"`  // time in the newest block's header
+	LastCommit  string   `json:"last_commit,omitempty"` // this node's clock when it last saw the chain alive
+	CatchingUp  bool     `json:"catching_up"`
+	SealedSize  uint64   `json:"sealed_size"`           // newest checkpoint that met its quorum, 0 before the first
+	SealedTime  string   `json:"sealed_time,omitempty"` // its sealed time
+	Quorum      string   `json:"quorum"`                // the rule, e.g. "3 of 4 members, 2 neutral roles"
+	QuorumMet   bool     `json:"quorum_met"`            // enough members are sealing now
+	Missing     string   `json:"missing,omitempty"`     // what is missing and who
+	MissedSince string   `json:"missed_since,omitempty"`
+	GuardOK     bool     `json:"guard_ok"`        // this member gives seals
+	Guard       string   `json:"guard,omitempty"` // why it gives none
+	Pool        int      `json:"pool"`            // transactions that wait for a block
+	Alarms      []string `json:"alarms,omitempty"`
 }
 
 // IntakeStatus is the archive's part of [Status].
 type IntakeStatus struct {
-	Records  uint64 `json:"records"` // stored, all batches
-	Open     uint64 `json:"open"`    // in the open batch
-	Queued   uint64 `json:"queued"`  // closed batches that wait to be sent
-	InFlight bool   `json:"in_flight"`
-	Refusing string `json:"refusing,omitempty"` // why nothing is taken in, empty when it is
+	Accepting bool     `json:"accepting"`
+	Reason    string   `json:"reason,omitempty"` // why nothing is taken in
+	OpenSeq   uint64   `json:"open_seq"`         // the batch that is being filled
+	Open      uint64   `json:"open"`             // records in it
+	Batches   int      `json:"queued_batches"`   // closed ones that are not on the chain yet
+	Queued    uint64   `json:"queued"`           // records in those
+	InFlight  uint64   `json:"in_flight"`        // seq of the header that is being sent, 0 for none
+	SendError string   `json:"send_error,omitempty"`
+	Committed uint64   `json:"committed"` // seq of the newest batch known to be on the chain
+	Pending   uint64   `json:"pending"`   // records that wait for their fsync
+	FreeBytes uint64   `json:"free_bytes"`
+	Alarms    []string `json:"alarms,omitempty"`
 }
 
 // Reason is one thing that keeps a node from being ready.

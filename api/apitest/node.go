@@ -1,0 +1,115 @@
+package apitest
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"qifeng/api"
+	"qifeng/api/client"
+	"qifeng/archive"
+)
+
+// TestNode is one member's node: the real archive and the real server over the
+// ledger in memory.
+type TestNode struct {
+	*Consortium
+	Ledger  *Ledger
+	Archive *archive.Archive
+	Server  *api.Server
+	HTTP    *httptest.Server
+	Client  *client.Client
+	Submit  client.Submitter
+	Log     *Log
+	Clock   *Clock
+}
+
+// Options of [NewNode].
+type Options struct {
+	// Archive and Chain may put faults between the server and what it stands on.
+	Archive func(api.Archive) api.Archive
+	Chain   func(api.Chain) api.Chain
+	Limits  archive.Limits
+}
+
+// NewNode starts a node that the test's end stops.
+func NewNode(tb testing.TB, opt Options) *TestNode {
+	tb.Helper()
+	n := &TestNode{Consortium: NewConsortium(tb), Log: &Log{}, Clock: &Clock{}}
+	n.Ledger = NewLedger(tb, n.Consortium, n.Clock.Now)
+	var err error
+	n.Archive, err = archive.Open(archive.Config{
+		Dir: filepath.Join(tb.TempDir(), "archive"), Node: Node, ChainID: n.Chain,
+		Intake: n.Keys[Node].Intake, Chain: n.Ledger, Keys: n.Ledger,
+		SealedHead: n.Ledger.SealedHead, Now: n.Clock.Now, Limits: opt.Limits,
+	})
+	must(tb, err)
+	tb.Cleanup(func() {
+		if err := n.Archive.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	cfg := api.Config{
+		Node: Node, Version: "test", Genesis: n.Genesis.Raw, Archive: n.Archive, Chain: n.Ledger,
+		Logger: slog.New(slog.NewJSONHandler(n.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: n.Clock.Now,
+	}
+	if opt.Archive != nil {
+		cfg.Archive = opt.Archive(cfg.Archive)
+	}
+	if opt.Chain != nil {
+		cfg.Chain = opt.Chain(cfg.Chain)
+	}
+	n.Server, err = api.New(cfg)
+	must(tb, err)
+	n.HTTP = httptest.NewServer(n.Server)
+	tb.Cleanup(n.HTTP.Close)
+	n.Client, err = client.New(n.HTTP.URL, client.Options{Attempts: 1})
+	must(tb, err)
+	n.Submit = client.Submitter{
+		ChainID: n.Chain, Member: Node, KeyName: KeyName, Signer: n.User, Source: n.Source, Now: n.Clock.Now,
+	}
+	return n
+}
+
+// Log keeps what is logged.
+type Log struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// String returns all of it.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Clock is the wall clock, set forward by what the test says.
+type Clock struct {
+	mu    sync.Mutex
+	ahead time.Duration
+}
+
+// Now is the time of this clock.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.ahead)
+}
+
+// Forward sets the clock forward.
+func (c *Clock) Forward(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+}

@@ -1,0 +1,203 @@
+package api
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"qifeng/api/wire"
+	"qifeng/archive"
+	"qifeng/evidence"
+)
+
+// postRecords takes in one request: POST /v1/records.
+func (s *Server) postRecords(c *gin.Context) error {
+	body, err := io.ReadAll(c.Request.Body)
+	if err != nil {
+		return bodyFault(err)
+	}
+	req, err := evidence.ParseRequest(body)
+	if err != nil {
+		return bodyInvalid(err)
+	}
+	stored, err := s.cfg.Archive.Submit(c.Request.Context(), req)
+	if err != nil {
+		return refusedRequest(err)
+	}
+	if err := checkStored(req, stored); err != nil {
+		return err
+	}
+	d := preferredWait(c.Request.Header)
+	records, err := s.await(c, stored, wire.Sealed, d)
+	if err != nil {
+		return err
+	}
+	applied(c, d)
+	status := http.StatusOK
+	if anyNew(stored) {
+		status = http.StatusCreated
+	}
+	return render(c, status, wire.Submitted{
+		Chain: s.cfg.Chain.ChainID(), State: least(records), Records: records,
+	})
+}
+
+// getRecord gives every leaf of an id: GET /v1/records/{id}[?until=committed].
+// With a wait it answers when all have reached that state, by default sealed.
+func (s *Server) getRecord(c *gin.Context) error {
+	id, err := idParam(c)
+	if err != nil {
+		return err
+	}
+	until, err := untilParam(c)
+	if err != nil {
+		return err
+	}
+	stored, err := s.stored(id)
+	if err != nil {
+		return err
+	}
+	d := preferredWait(c.Request.Header)
+	records, err := s.await(c, stored, until, d)
+	if err != nil {
+		return err
+	}
+	applied(c, d)
+	return render(c, http.StatusOK, wire.Records{Records: records})
+}
+
+// findRecords gives a page of records by content digest or by dossier:
+// GET /v1/records?digest=|dossier=[&cursor=][&limit=].
+func (s *Server) findRecords(c *gin.Context) error {
+	q, err := lookupParams(c.Request.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	var stored []archive.Stored
+	var next string
+	if q.dossier != "" {
+		stored, next, err = s.cfg.Archive.ByDossier(string(q.dossier), q.cursor, q.limit)
+	} else {
+		stored, next, err = s.cfg.Archive.ByDigest(q.alg, q.hash, q.cursor, q.limit)
+	}
+	if err != nil {
+		return err
+	}
+	records, err := s.await(c, stored, wire.Sealed, 0)
+	if err != nil {
+		return err
+	}
+	return render(c, http.StatusOK, wire.Records{Records: records, Next: next})
+}
+
+// getProof gives the proof file: GET /v1/records/{id}/proof. Of several leaves
+// of one id it gives the first that is sealed.
+func (s *Server) getProof(c *gin.Context) error {
+	id, err := idParam(c)
+	if err != nil {
+		return err
+	}
+	stored, err := s.stored(id)
+	if err != nil {
+		return err
+	}
+	d := preferredWait(c.Request.Header)
+	if err := s.waitAny(c, stored, d); err != nil {
+		return err
+	}
+	applied(c, d)
+	// Read again: the header and the stream's path exist only since the batch
+	// was closed, which may have been during the wait.
+	if stored, err = s.stored(id); err != nil {
+		return err
+	}
+	file, err := s.firstProof(stored)
+	if err != nil {
+		return err
+	}
+	return raw(c, http.StatusOK, "application/json", file)
+}
+
+// firstProof proves the first of stored that is sealed.
+func (s *Server) firstProof(stored []archive.Stored) ([]byte, error) {
+	best := wire.State("")
+	for i := range stored {
+		state, _, err := s.where(batchName{stored[i].Node, stored[i].Seq})
+		if err != nil {
+			return nil, err
+		}
+		if state.Reached(wire.Sealed) {
+			return s.prove(&stored[i])
+		}
+		if !best.Reached(state) {
+			best = state
+		}
+	}
+	return nil, &fault{kind: notSealed, state: best, retry: retryAfter,
+		detail: fmt.Sprintf("its state is %s", best)}
+}
+
+// stored finds the leaves of an id. Absent ids, and later foreign ones, answer
+// alike (design §11).
+func (s *Server) stored(id evidence.ID) ([]archive.Stored, error) {
+	stored, err := s.cfg.Archive.ByID(id)
+	if err != nil {
+		return nil, fmt.Errorf("finding record %s: %w", id, err)
+	}
+	if len(stored) == 0 {
+		return nil, faultf(notFound, "id", "no record of this id")
+	}
+	return stored, nil
+}
+
+// await waits until all of stored has reached a state, at most d, and describes
+// what is reached.
+func (s *Server) await(c *gin.Context, stored []archive.Stored, until wire.State, d time.Duration) ([]wire.Record, error) {
+	var states []wire.State
+	err := s.wait(c.Request.Context(), d, func() (ok bool, err error) {
+		states, err = s.states(stored)
+		return leastOf(states).Reached(until), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.describe(stored, states)
+}
+
+// waitAny waits until one of stored is sealed, at most d.
+func (s *Server) waitAny(c *gin.Context, stored []archive.Stored, d time.Duration) error {
+	return s.wait(c.Request.Context(), d, func() (bool, error) {
+		states, err := s.states(stored)
+		for _, st := range states {
+			if st.Reached(wire.Sealed) {
+				return true, err
+			}
+		}
+		return false, err
+	})
+}
+
+// checkStored makes sure that the archive answered what was asked.
+func checkStored(req *evidence.Request, stored []archive.Stored) error {
+	if len(stored) != len(req.Submissions) {
+		return fmt.Errorf("the archive answered %d submissions with %d records", len(req.Submissions), len(stored))
+	}
+	for i := range stored {
+		if want := req.Submissions[i].ID(); stored[i].ID != want {
+			return fmt.Errorf("the archive answered submission %d, %s, with record %s", i, want, stored[i].ID)
+		}
+	}
+	return nil
+}
+
+func anyNew(stored []archive.Stored) bool {
+	for i := range stored {
+		if stored[i].New {
+			return true
+		}
+	}
+	return false
+}

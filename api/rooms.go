@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+
+	"qifeng/archive"
+	"qifeng/chain"
+	"qifeng/evidence"
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/merkle"
+)
+
+// Intake takes submissions in. Submit stores all of a request or nothing, and
+// returns only after the fsync; a retry gets the stored receipts back.
+type Intake interface {
+	Submit(ctx context.Context, req *evidence.Request) ([]archive.Stored, error)
+	Status() archive.Status
+}
+
+// Finder finds stored records; what is not there is an empty slice, no error.
+type Finder interface {
+	ByID(id evidence.ID) ([]archive.Stored, error)
+	ByDigest(alg string, hash [32]byte, cursor string, limit int) ([]archive.Stored, string, error)
+	ByDossier(dossier string, cursor string, limit int) ([]archive.Stored, string, error)
+}
+
+// Archive is what the api needs of archive.Archive.
+type Archive interface {
+	Intake
+	Finder
+}
+
+// Ledger reads what the chain has agreed on.
+type Ledger interface {
+	Entry(index uint64) ([]byte, error)
+	Batch(node string, seq uint64) (index uint64, ok bool, err error)
+	Inclusion(index, size uint64) ([]merkle.Digest, error)
+	Changed() <-chan struct{} // closed at the next commit or newly sealed size
+}
+
+// Sealing reads checkpoints and the seals on them.
+type Sealing interface {
+	SealedHead() (size uint64, root merkle.Digest) // newest sealed; size 0 before the first
+	Covering(index uint64) (note []byte, size uint64, ok bool, err error)
+	Checkpoint() (note []byte, size uint64, ok bool, err error)
+	Seals(size uint64) ([]checkpoint.Seal, checkpoint.Checkpoint, error)
+}
+
+// Registry reads and changes the register of user keys.
+type Registry interface {
+	Key(member, name string) (chain.Key, bool, error)
+	Keys(member string) ([]chain.Key, error)
+	Submit(ctx context.Context, tx []byte) error
+}
+
+// Overview says what the chain is and how it does.
+type Overview interface {
+	ChainID() string
+	Policy() *checkpoint.Policy
+	Status() chain.Status
+}
+
+// Chain is what the api needs of chain.Chain.
+type Chain interface {
+	Ledger
+	Sealing
+	Registry
+	Overview
+}

@@ -1,0 +1,170 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"qifeng/evidence"
+)
+
+// Config is what the server needs from the rooms below it.
+type Config struct {
+	Node    string // member id of this node
+	Version string // shown in /v1/status
+	Genesis []byte // canonical genesis, served as it is
+	Archive Archive
+	Chain   Chain
+	Logger  *slog.Logger     // default slog.Default()
+	Now     func() time.Time // default time.Now; for the age of seals only
+}
+
+// Server is the HTTP interface of one node. It is safe for concurrent use.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	now     func() time.Time
+	genesis *evidence.Genesis
+	handler http.Handler
+
+	waiters   chan struct{} // one slot per waiting request
+	drainOnce sync.Once
+	draining  chan struct{} // closed when the node is told to stop
+	inFlight  atomic.Int64  // requests being answered
+}
+
+var releaseMode sync.Once
+
+// New checks the configuration and builds the router. It starts nothing.
+func New(cfg Config) (*Server, error) {
+	if cfg.Archive == nil || cfg.Chain == nil || cfg.Node == "" {
+		return nil, errors.New("api: node, archive and chain are required")
+	}
+	g, err := evidence.ParseGenesis(cfg.Genesis)
+	if err != nil {
+		return nil, fmt.Errorf("api: reading genesis: %w", err)
+	}
+	s := &Server{
+		cfg: cfg, log: cfg.Logger, now: cfg.Now, genesis: g,
+		waiters: make(chan struct{}, maxWaiters), draining: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.handler, err = s.router(); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	return s, nil
+}
+
+// router lists every door. Limits, and later authentication, are set here and
+// not in the handlers.
+func (s *Server) router() (http.Handler, error) {
+	// gin's mode is a global of its package; nobody else here uses gin.
+	releaseMode.Do(func() { gin.SetMode(gin.ReleaseMode) })
+	r := gin.New()
+	if err := r.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	r.HandleMethodNotAllowed = true
+	r.RedirectTrailingSlash = false
+	r.RedirectFixedPath = false
+	r.Use(s.begin, s.recovery, s.bounds)
+	r.NoRoute(func(c *gin.Context) { s.problem(c, faultf(notFound, "", "no such path")) })
+	r.NoMethod(func(c *gin.Context) { s.problem(c, faultf(noMethod, "", "")) })
+
+	r.GET("/healthz", s.do(s.getHealth))
+	r.GET("/readyz", s.do(s.getReady))
+	v1 := r.Group("/v1")
+	v1.POST("/records", s.jsonBody(evidence.MaxRequestBytes), s.do(s.postRecords))
+	v1.GET("/records", s.do(s.findRecords))
+	v1.GET("/records/:id", s.do(s.getRecord))
+	v1.GET("/records/:id/proof", s.do(s.getProof))
+	v1.POST("/keys", s.jsonBody(maxKeyBody), s.do(s.postKey))
+	v1.GET("/keys", s.do(s.getKeys))
+	v1.GET("/checkpoint", s.do(s.getCheckpoint))
+	v1.GET("/seals", s.do(s.getSeals))
+	v1.GET("/policy", s.do(s.getPolicy))
+	v1.GET("/genesis", s.do(s.getGenesis))
+	v1.GET("/members", s.do(s.getMembers))
+	v1.GET("/status", s.do(s.getStatus))
+	return r, nil
+}
+
+// do makes a gin handler of one that answers or returns why not.
+func (s *Server) do(h func(*gin.Context) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := h(c); err != nil {
+			s.problem(c, err)
+		}
+	}
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.inFlight.Add(1)
+	defer s.inFlight.Add(-1)
+	s.handler.ServeHTTP(w, r)
+}
+
+// Serve answers on ln until ctx ends, and then stops in this order, within
+// drainTime: /readyz says no, requests that wait for a state are answered with
+// what is reached, no new connection is taken, requests under way end, what is
+// left is cut. A cut request loses nothing: what was answered is fsynced, what
+// was not is sent again. It returns nil after such an end.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(ln) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving the api: %w", err)
+	case <-ctx.Done():
+	}
+	s.Drain()
+	stop, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	err := srv.Shutdown(stop)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("cutting requests that did not end in time", "requests", s.inFlight.Load())
+		err = srv.Close()
+	}
+	<-failed
+	if err != nil {
+		return fmt.Errorf("stopping the api: %w", err)
+	}
+	return nil
+}
+
+// Drain makes /readyz say no and ends all waiting. It is done once and for ever.
+func (s *Server) Drain() {
+	s.drainOnce.Do(func() { close(s.draining) })
+}
+
+func (s *Server) drained() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}

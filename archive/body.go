@@ -1,0 +1,185 @@
+package archive
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"qifeng/proof/merkle"
+)
+
+// The folders of an archive. A batch file moves through them by rename:
+// journal → outbox when its footer is durable, outbox → batches when the chain
+// is known to have its header.
+const (
+	journalDir = "journal"
+	outboxDir  = "outbox"
+	batchesDir = "batches"
+	indexDir   = "index"
+	lockName   = "LOCK"
+)
+
+// sealed is a closed batch that the chain is not known to have.
+type sealed struct {
+	seq     uint64
+	name    string
+	header  []byte
+	records uint64
+	bytes   int64
+	last    int64 // last received_at, Unix milliseconds
+}
+
+// bodyName names a closed batch's file by its seq and the SM3 digest of its
+// signed header, which commits to all of it.
+func bodyName(seq uint64, header []byte) string {
+	d := merkle.Sum(header)
+	return fmt.Sprintf("%016d-%s.batch", seq, hex.EncodeToString(d.SM3[:]))
+}
+
+// seqOfName reads the seq at the beginning of a file's name.
+func seqOfName(name, suffix string) (uint64, error) {
+	digits, _, _ := strings.Cut(strings.TrimSuffix(name, suffix), "-")
+	seq, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || len(digits) != 16 || seq == 0 || !strings.HasSuffix(name, suffix) {
+		return 0, &TamperedError{What: fmt.Sprintf("%q is no file of the archive", name), Mend: "move it away and start again"}
+	}
+	return seq, nil
+}
+
+// bodyFolder is the folder of a batch that the chain has.
+func (a *Archive) bodyFolder(seq uint64) string {
+	return a.path(batchesDir, fmt.Sprintf("%014d", seq/bodiesPerFolder))
+}
+
+// view is one batch to read from, with or without a footer.
+type view struct {
+	r     io.ReaderAt
+	seq   uint64
+	size  int64 // where its groups end
+	trees *[3]*merkle.Tree
+	foot  *footer // nil while it is open; then trees are set
+}
+
+// nodes returns the nodes of a stream and its number of records.
+func (v *view) nodes(stream uint8) (merkle.NodeReader, uint64) {
+	if v.foot != nil {
+		return v.foot.stream(v.r, stream), v.foot.counts[stream]
+	}
+	return v.trees[stream], v.trees[stream].Size()
+}
+
+// leaves returns n leaves of a stream from index on.
+func (v *view) leaves(stream uint8, index, n uint64) ([]merkle.Digest, error) {
+	if v.foot != nil {
+		return v.foot.stream(v.r, stream).leaves(index, n)
+	}
+	var out []merkle.Digest
+	for i := range n {
+		d, err := v.trees[stream].Node(0, index+i)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// withBatch calls fn with a view of a batch, which is valid until fn returns.
+func (a *Archive) withBatch(seq uint64, fn func(*view) error) error {
+	if b := a.unsealed(seq); b != nil {
+		b.mu.RLock()
+		if b.f != nil {
+			defer b.mu.RUnlock()
+			return fn(&view{r: b.f, seq: seq, size: b.size, trees: &b.trees})
+		}
+		b.mu.RUnlock() // sealed in the meantime
+	}
+	f, path, err := a.openBody(seq)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	foot, err := readFooter(f, st.Size(), seq)
+	if err != nil {
+		return corruptFile(path, "%v", err)
+	}
+	return fn(&view{r: f, seq: seq, size: foot.start, foot: foot})
+}
+
+// unsealed finds a batch without a footer.
+func (a *Archive) unsealed(seq uint64) *batch {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.open != nil && a.open.seq == seq {
+		return a.open
+	}
+	for _, b := range a.closing {
+		if b.seq == seq {
+			return b
+		}
+	}
+	return nil
+}
+
+// openBody opens the file of a closed batch. The outbox may move it at any
+// moment, but only one way, so looking there first and then at its last place
+// finds it.
+func (a *Archive) openBody(seq uint64) (file, string, error) {
+	name := ""
+	a.mu.Lock()
+	for _, b := range a.queue {
+		if b.seq == seq {
+			name = b.name
+		}
+	}
+	a.mu.Unlock()
+	if name != "" {
+		path := a.path(outboxDir, name)
+		f, err := a.disk.open(path, false)
+		if err == nil || !errors.Is(err, os.ErrNotExist) {
+			return f, path, err
+		}
+	}
+	name, err := a.findBody(seq)
+	if err != nil {
+		return nil, "", err
+	}
+	path := filepath.Join(a.bodyFolder(seq), name)
+	f, err := a.disk.open(path, false)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, path, corruptFile(path, "the file is missing")
+	}
+	if err != nil {
+		return nil, path, fmt.Errorf("opening a batch: %w", err)
+	}
+	return f, path, nil
+}
+
+// findBody returns the name of the file of a batch that the chain has: from the
+// index, or where it does not know, from the folder.
+func (a *Archive) findBody(seq uint64) (string, error) {
+	name, err := a.index.body(seq)
+	if err != nil || name != "" {
+		return name, err
+	}
+	dir := a.bodyFolder(seq)
+	names, err := a.disk.list(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("looking for batch %d: %w", seq, err)
+	}
+	for _, n := range names {
+		if s, err := seqOfName(n, ".batch"); err == nil && s == seq {
+			return n, a.index.setBody(seq, n)
+		}
+	}
+	return "", corruptFile(dir, "the file of batch %d is missing", seq)
+}

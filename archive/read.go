@@ -1,0 +1,317 @@
+package archive
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"qifeng/evidence"
+	"qifeng/proof/merkle"
+)
+
+// ByID returns all records of an id, in order of intake; none is no error.
+func (a *Archive) ByID(id evidence.ID) ([]Stored, error) {
+	key, err := idKey(id)
+	if err != nil {
+		return nil, err
+	}
+	at, err := a.index.byID(key)
+	if err != nil {
+		return nil, err
+	}
+	return a.loadAll(at)
+}
+
+// ByDigest returns a page of the records of a content: those whose digest, or
+// whose claims, have hash under alg, "sm3" or "sha256". cursor is "" or what a
+// page before gave as next; next is "" on the last page. Records that come in
+// meanwhile stand behind all others. limit is bounded by MaxPage.
+func (a *Archive) ByDigest(alg string, hash [32]byte, cursor string, limit int) (page []Stored, next string, err error) {
+	switch alg {
+	case "sm3":
+		return a.page(listKey{bySM3, hash[:]}, cursor, limit)
+	case "sha256":
+		return a.page(listKey{bySHA256, hash[:]}, cursor, limit)
+	}
+	return nil, "", fmt.Errorf("%w: %q", ErrDigestAlg, alg)
+}
+
+// ByDossier returns a page of the records of a dossier; see ByDigest.
+func (a *Archive) ByDossier(dossier string, cursor string, limit int) (page []Stored, next string, err error) {
+	if _, err := evidence.ParseDossier(dossier); err != nil {
+		return nil, "", err
+	}
+	name, err := hex.DecodeString(dossier)
+	if err != nil {
+		return nil, "", fmt.Errorf("reading the dossier's name: %w", err)
+	}
+	return a.page(listKey{byDossier, name}, cursor, limit)
+}
+
+func (a *Archive) page(list listKey, cursor string, limit int) ([]Stored, string, error) {
+	after, err := parseCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	limit = min(max(limit, 1), MaxPage)
+	at, err := a.index.page(list, after, limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	next := ""
+	if len(at) > limit {
+		at = at[:limit]
+		next = at[limit-1].cursor()
+	}
+	page, err := a.loadAll(at)
+	return page, next, err
+}
+
+func idKey(id evidence.ID) (key [32]byte, err error) {
+	if _, err := evidence.ParseID(string(id)); err != nil {
+		return key, err
+	}
+	_, err = hex.Decode(key[:], []byte(id))
+	return key, err
+}
+
+// loadAll reads records, those of one group together.
+func (a *Archive) loadAll(at []locator) ([]Stored, error) {
+	out := make([]Stored, 0, len(at))
+	for len(at) > 0 {
+		n := 1
+		for n < len(at) && at[n].group() == at[0].group() {
+			n++
+		}
+		err := a.withBatch(at[0].seq, func(v *view) error {
+			g, err := openGroup(v, at[0].offset)
+			if err != nil {
+				return err
+			}
+			for _, l := range at[:n] {
+				s, err := g.stored(a.cfg.Node, l.position)
+				if err != nil {
+					return err
+				}
+				out = append(out, s)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("reading batch %d: %w", at[0].seq, err)
+		}
+		at = at[n:]
+	}
+	return out, nil
+}
+
+// pairAt reads the pair of the submission of a record.
+func (a *Archive) pairAt(at locator) (pair merkle.Digest, err error) {
+	err = a.withBatch(at.seq, func(v *view) error {
+		g, err := openTables(v, at.offset)
+		if err != nil {
+			return err
+		}
+		if uint64(at.position) >= uint64(len(g.layout.records)) {
+			return g.corrupt("the index names record %d of %d", at.position, len(g.layout.records))
+		}
+		r := g.layout.records[at.position]
+		b, err := g.read(span{g.layout.pairs[r.statement].from + uint64(r.position)*pairSize, pairSize})
+		if err == nil {
+			pair = toPair(b)
+		}
+		return err
+	})
+	return pair, err
+}
+
+// groupView reads records of one group without reading the others.
+type groupView struct {
+	v       *view
+	at      int64 // offset of its payload
+	layout  *layout
+	head    []byte
+	receipt *merkle.Tree
+	parsed  map[uint32]*statementView
+}
+
+type statementView struct {
+	signed []byte
+	tree   *merkle.Tree
+}
+
+func (g *groupView) corrupt(format string, args ...any) error {
+	return &TamperedError{What: fmt.Sprintf("batch %d, group at byte %d: %s", g.v.seq, g.at-frameHead, fmt.Sprintf(format, args...)),
+		Mend: "run a full check of the archive and put the batch's file back from a copy"}
+}
+
+func (g *groupView) read(s span) ([]byte, error) {
+	b := make([]byte, s.len)
+	if _, err := g.v.r.ReadAt(b, g.at+int64(s.from)); err != nil {
+		return nil, fmt.Errorf("reading a group: %w", err)
+	}
+	return b, nil
+}
+
+// openTables reads the tables of the group whose frame is at offset.
+func openTables(v *view, offset uint32) (*groupView, error) {
+	g := &groupView{v: v, at: int64(offset) + frameHead, parsed: make(map[uint32]*statementView)}
+	n, err := readHead(v.r, v.size, v.seq, int64(offset), maxGroupPayload)
+	var bad *badFrame
+	if errors.As(err, &bad) {
+		return nil, g.corrupt("%v", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The tables and the head of an ordinary group are within the first 4 KiB.
+	p, err := g.read(span{0, uint64(min(n, 4<<10))})
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{p: p}
+	f, err := decodeFixed(r)
+	if err == nil && f.tables() > len(r.p) && groupFixed+f.tables() <= n {
+		if r.p, err = g.read(span{groupFixed, uint64(f.tables())}); err != nil {
+			return nil, err
+		}
+	}
+	if err == nil {
+		g.layout, err = decodeLayout(f, r)
+	}
+	if err != nil {
+		return nil, g.corrupt("%v", err)
+	}
+	if g.layout.size != uint64(n) {
+		return nil, g.corrupt("its tables and its length differ")
+	}
+	return g, nil
+}
+
+// openGroup reads what all records of a group share and checks it: the receipt
+// head must be over the leaves that the batch has for them.
+func openGroup(v *view, offset uint32) (*groupView, error) {
+	g, err := openTables(v, offset)
+	if err != nil {
+		return nil, err
+	}
+	if g.head, err = g.read(g.layout.head); err != nil {
+		return nil, err
+	}
+	var counts [3]uint64
+	for _, r := range g.layout.records {
+		counts[r.stream]++
+	}
+	var streams [3][]merkle.Digest
+	for i := range streams {
+		if streams[i], err = v.leaves(uint8(i), uint64(g.layout.base[i]), counts[i]); err != nil {
+			return nil, g.corrupt("%v", err)
+		}
+	}
+	g.receipt = new(merkle.Tree)
+	for _, r := range g.layout.records {
+		g.receipt.Append(streams[r.stream][0])
+		streams[r.stream] = streams[r.stream][1:]
+	}
+	h, err := evidence.ParseReceiptHead(g.head)
+	if err != nil {
+		return nil, g.corrupt("%v", err)
+	}
+	root, err := merkle.RootAt(g.receipt.Size(), g.receipt)
+	if err != nil {
+		return nil, err
+	}
+	if h.Root != root || h.Seq != v.seq {
+		return nil, g.corrupt("the receipt is not over the records")
+	}
+	return g, nil
+}
+
+// statement reads a statement of the group and the tree under it.
+func (g *groupView) statement(i uint32) (*statementView, error) {
+	if s, ok := g.parsed[i]; ok {
+		return s, nil
+	}
+	signed, err := g.read(g.layout.statements[i])
+	if err != nil {
+		return nil, err
+	}
+	b, err := g.read(g.layout.pairs[i])
+	if err != nil {
+		return nil, err
+	}
+	s := &statementView{signed: signed, tree: new(merkle.Tree)}
+	for ; len(b) > 0; b = b[pairSize:] {
+		s.tree.Append(toPair(b))
+	}
+	st, err := evidence.ParseStatement(signed)
+	if err != nil {
+		return nil, g.corrupt("%v", err)
+	}
+	root, err := merkle.RootAt(s.tree.Size(), s.tree)
+	if err != nil {
+		return nil, err
+	}
+	if st.Root != root {
+		return nil, g.corrupt("the statement is not over the pairs beside it")
+	}
+	g.parsed[i] = s
+	return s, nil
+}
+
+// stored reads one record with its paths and checks its leaf.
+func (g *groupView) stored(node string, position uint32) (Stored, error) {
+	if uint64(position) >= uint64(len(g.layout.records)) {
+		return Stored{}, g.corrupt("the index names record %d of %d", position, len(g.layout.records))
+	}
+	r := g.layout.records[position]
+	st, err := g.statement(r.statement)
+	if err != nil {
+		return Stored{}, err
+	}
+	data, err := g.read(r.span)
+	if err != nil {
+		return Stored{}, err
+	}
+	leaf, err := g.receipt.Node(0, uint64(position))
+	if err != nil {
+		return Stored{}, err
+	}
+	if merkle.LeafHash(data) != leaf {
+		return Stored{}, g.corrupt("record %d is not the one that was stored", position)
+	}
+	index := uint64(g.layout.base[r.stream])
+	for _, before := range g.layout.records[:position] {
+		if before.stream == r.stream {
+			index++
+		}
+	}
+	s, err := makeStored(node, g.v.seq, data, r, index, st, g.head, g.receipt, uint64(position))
+	if err != nil || g.v.foot == nil {
+		return s, err
+	}
+	nodes, size := g.v.nodes(r.stream)
+	s.Header = g.v.foot.header
+	if s.StreamPath, err = merkle.InclusionAt(index, size, nodes); err != nil {
+		return Stored{}, g.corrupt("%v", err)
+	}
+	return s, nil
+}
+
+// makeStored joins what a look-up and a fresh group know about a record.
+func makeStored(node string, seq uint64, data []byte, r recordSpan, streamIndex uint64, st *statementView,
+	head []byte, receipt *merkle.Tree, position uint64) (Stored, error) {
+	pair, err := st.tree.Node(0, uint64(r.position))
+	if err != nil {
+		return Stored{}, err
+	}
+	s := Stored{ID: evidence.IDOf(pair), Node: node, Seq: seq, Record: data, Statement: st.signed,
+		ReceiptHead: head, ReceiptIndex: position, Stream: evidence.Streams[r.stream], StreamIndex: streamIndex}
+	if s.StatementPath, err = merkle.InclusionAt(uint64(r.position), st.tree.Size(), st.tree); err != nil {
+		return Stored{}, err
+	}
+	if s.ReceiptPath, err = merkle.InclusionAt(position, receipt.Size(), receipt); err != nil {
+		return Stored{}, err
+	}
+	return s, nil
+}

@@ -1,0 +1,197 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"qifeng/evidence"
+	"qifeng/internal/gm"
+	"qifeng/proof/merkle"
+)
+
+// work is one request on its way to the writer.
+type work struct {
+	ctx      context.Context
+	req      *evidence.Request
+	registry uint64    // size of the registry that its key was found in
+	known    []locator // where submissions are that are stored; zero where not
+	done     chan result
+}
+
+// result is what the writer says of a request: an error, or where each of its
+// submissions is.
+type result struct {
+	err   error
+	group *freshGroup
+	slots []slot
+}
+
+// slot is the place of one submission: in the fresh group, or where it was
+// stored before.
+type slot struct {
+	fresh    bool
+	mine     bool // this request stored it
+	position uint32
+	at       locator
+}
+
+// Submit stores the submissions of a request: all of them or none. It returns
+// when they are durable, one Stored per submission in order. Those that are
+// stored already, whenever and under whichever statement, are answered with
+// what is stored, byte for byte; only new ones must be within the replay window.
+//
+// The request is one that evidence.ParseRequest returned, which has checked
+// everything but the signature and the key. Errors are of the kinds of
+// errors.go; where ctx ends first the request may or may not be stored, and a
+// retry finds out.
+func (a *Archive) Submit(ctx context.Context, req *evidence.Request) ([]Stored, error) {
+	registry, err := a.authenticate(req)
+	if err != nil {
+		return nil, err
+	}
+	known, missing, err := a.lookUp(req)
+	if err != nil {
+		return nil, err
+	}
+	if missing == 0 {
+		return a.loadAll(known)
+	}
+	if err := a.refusal(); err != nil {
+		return nil, err
+	}
+	if now := a.cfg.Now(); req.Statement.SignedAt.Sub(now).Abs() > a.limits.ReplayWindow {
+		return nil, &ReplayError{SignedAt: req.Statement.SignedAt, Now: now, Window: a.limits.ReplayWindow}
+	}
+	w := &work{ctx: ctx, req: req, registry: registry, known: known, done: make(chan result, 1)}
+	if err := a.enqueue(w); err != nil {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the record to be durable: %w", ctx.Err())
+	case r := <-w.done:
+		if r.err != nil {
+			return nil, r.err
+		}
+		return a.answer(&r)
+	}
+}
+
+// authenticate checks the statement's signature with its key and returns the
+// size of the registry in which that key may submit.
+func (a *Archive) authenticate(req *evidence.Request) (registry uint64, err error) {
+	st := req.Statement
+	registry, key, err := a.submitKey(st.Submitter, st.Key)
+	if err != nil {
+		return 0, err
+	}
+	if err := st.Signed.Verify(a.cfg.ChainID, key); err != nil {
+		return 0, fmt.Errorf("checking the statement of %s with key %s: %w", st.Submitter, st.Key, err)
+	}
+	return registry, nil
+}
+
+// submitKey finds a key and a registry size that belong together: the header
+// states the size, and the key must stand in the ledger below it.
+func (a *Archive) submitKey(member, name string) (uint64, gm.PublicKey, error) {
+	for range 8 {
+		size := a.cfg.Chain.RegistrySize()
+		if size == 0 {
+			break
+		}
+		key, err := a.cfg.Keys.SubmitKey(member, name)
+		if a.cfg.Chain.RegistrySize() != size {
+			continue // it changed meanwhile: look again
+		}
+		if err != nil {
+			return 0, gm.PublicKey{}, fmt.Errorf("key %s of %s: %w", name, member, err)
+		}
+		return size, key, nil
+	}
+	return 0, gm.PublicKey{}, &BusyError{RetryAfter: a.limits.RetryPending, Reason: "the register of keys is not known yet"}
+}
+
+// lookUp finds which submissions of a request are stored.
+func (a *Archive) lookUp(req *evidence.Request) (known []locator, missing int, err error) {
+	known = make([]locator, len(req.Submissions))
+	for i := range req.Submissions {
+		at, ok, err := a.find(req.Submissions[i].Pair)
+		if err != nil {
+			return nil, 0, err
+		}
+		if known[i] = at; !ok {
+			missing++
+		}
+	}
+	return known, missing, nil
+}
+
+// find returns where the submission of a pair is stored. The id is only half of
+// the pair, so the whole is compared.
+func (a *Archive) find(pair merkle.Digest) (locator, bool, error) {
+	candidates, err := a.index.byID(pair.SM3)
+	if err != nil {
+		return locator{}, false, err
+	}
+	for _, at := range candidates {
+		stored, err := a.pairAt(at)
+		if err != nil {
+			return locator{}, false, fmt.Errorf("finding %s: %w", evidence.IDOf(pair), err)
+		}
+		if stored == pair {
+			return at, true, nil
+		}
+	}
+	return locator{}, false, nil
+}
+
+// enqueue hands w to the writer, or says that a bound is reached.
+func (a *Archive) enqueue(w *work) error {
+	n := int64(len(w.req.Submissions))
+	busy := func(after time.Duration, reason string) error {
+		a.pendingRecords.Add(-n)
+		return &BusyError{RetryAfter: after, Reason: reason}
+	}
+	pending := a.pendingRecords.Add(n)
+	if pending > a.limits.PendingRecords && pending > n {
+		return busy(a.limits.RetryPending, "too many records wait to be stored")
+	}
+	if a.backlogRecords.Load()+pending > a.limits.BacklogRecords || a.backlogBytes.Load() > a.limits.BacklogBytes {
+		return busy(a.limits.RetryBacklog, "too many stored records wait for the chain")
+	}
+	a.gate.RLock()
+	defer a.gate.RUnlock()
+	if a.closed {
+		a.pendingRecords.Add(-n)
+		return fmt.Errorf("%w: it is closed", ErrStopped)
+	}
+	select {
+	case a.work <- w:
+		return nil
+	default:
+		return busy(a.limits.RetryPending, "too many requests wait to be stored")
+	}
+}
+
+// answer assembles what the writer said, in the caller's goroutine: the paths
+// cost more than the writer has time for.
+func (a *Archive) answer(r *result) ([]Stored, error) {
+	out := make([]Stored, len(r.slots))
+	for i, s := range r.slots {
+		var err error
+		if s.fresh {
+			out[i], err = r.group.stored(a.cfg.Node, s.position)
+			out[i].New = s.mine
+		} else {
+			var one []Stored
+			if one, err = a.loadAll([]locator{s.at}); err == nil {
+				out[i] = one[0]
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

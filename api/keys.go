@@ -42,7 +42,7 @@ func (s *Server) postKey(c *gin.Context) error {
 		d = asked
 		applied(c, d)
 	}
-	err = s.wait(c.Request.Context(), d, func() (bool, error) {
+	err = s.wait(c, d, func() (bool, error) {
 		key, done, err = s.effect(entry)
 		return done, err
 	})

@@ -157,7 +157,7 @@ func (s *Server) stored(id evidence.ID) ([]archive.Stored, error) {
 // what is reached.
 func (s *Server) await(c *gin.Context, stored []archive.Stored, until wire.State, d time.Duration) ([]wire.Record, error) {
 	var states []wire.State
-	err := s.wait(c.Request.Context(), d, func() (ok bool, err error) {
+	err := s.wait(c, d, func() (ok bool, err error) {
 		states, err = s.states(stored)
 		return leastOf(states).Reached(until), err
 	})
@@ -169,7 +169,7 @@ func (s *Server) await(c *gin.Context, stored []archive.Stored, until wire.State
 
 // waitAny waits until one of stored is sealed, at most d.
 func (s *Server) waitAny(c *gin.Context, stored []archive.Stored, d time.Duration) error {
-	return s.wait(c.Request.Context(), d, func() (bool, error) {
+	return s.wait(c, d, func() (bool, error) {
 		states, err := s.states(stored)
 		for _, st := range states {
 			if st.Reached(wire.Sealed) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -190,5 +191,24 @@ func TestWaiterSlots(t *testing.T) {
 	var answer wire.Submitted
 	if err := json.Unmarshal(body, &answer); err != nil || resp.StatusCode != 201 || answer.State != wire.Accepted || time.Since(start) > 5*time.Second {
 		t.Errorf("%d %s after %s", resp.StatusCode, body, time.Since(start))
+	}
+}
+
+// TestWaitOutlastsReadTimeout: the time to read a request does not count
+// against the wait that it asks for.
+func TestWaitOutlastsReadTimeout(t *testing.T) {
+	n := apitest.NewNode(t, apitest.Options{})
+	srv := httptest.NewUnstartedServer(n.Server)
+	srv.Config.ReadTimeout = 300 * time.Millisecond
+	srv.Start()
+	defer srv.Close()
+	c, err := client.New(srv.URL, client.Options{Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	answer, err := c.Submit(t.Context(), request(t, n, contract(n, "x")).Raw, time.Second)
+	if err != nil || answer.State != wire.Accepted || time.Since(start) < time.Second {
+		t.Errorf("%+v, %v after %s", answer, err, time.Since(start))
 	}
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -35,7 +34,7 @@ func preferredWait(h http.Header) time.Duration {
 // yes or fails, or until d, the caller or the node ends. The end of the wait is
 // no error: the caller answers with what is reached. With all waiting slots
 // taken it does not wait.
-func (s *Server) wait(ctx context.Context, d time.Duration, reached func() (bool, error)) error {
+func (s *Server) wait(c *gin.Context, d time.Duration, reached func() (bool, error)) error {
 	if d > 0 {
 		select {
 		case s.waiters <- struct{}{}:
@@ -43,7 +42,12 @@ func (s *Server) wait(ctx context.Context, d time.Duration, reached func() (bool
 		default:
 			d = 0
 		}
+		// The request is read. Left in force, the deadline for reading it would end
+		// its context in the middle of a long wait. A writer without deadlines, in
+		// tests, has nothing to lift.
+		_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})
 	}
+	ctx := c.Request.Context()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {

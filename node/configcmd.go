@@ -1,0 +1,64 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) configCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "配置 · Configuration",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "检查配置与密钥文件 · Check the configuration and the key files",
+		Long: `读取成员目录的 qifeng.toml，检查每个字段、密钥文件是否存在及其权限。不启动任何东西。
+Reads qifeng.toml of the home and checks every field, and that each key file exists with the
+right mode. Starts nothing.`,
+		Example: example("qifeng config check --home ./court-a"),
+		Args:    cobra.NoArgs,
+		RunE:    a.run(func(context.Context, []string) error { return a.configCheck() }),
+	}
+	a.homeFlag(check)
+	cmd.AddCommand(check)
+	return cmd
+}
+
+func (a *app) configCheck() error {
+	c, err := a.home.config()
+	if err != nil {
+		return &codeError{code: exitUsage, err: err}
+	}
+	for _, f := range c.Keys.files() {
+		if err := checkKeyFile(f.name, a.home.path(f.path)); err != nil {
+			return &codeError{code: exitUsage, err: err}
+		}
+	}
+	a.say("配置正确：成员 %s，接口 %s，成员网络 %s", "the configuration is right: member %s, API %s, peers %s",
+		c.Member.ID, c.API.Listen, c.Peer.Listen)
+	return nil
+}
+
+// checkKeyFile checks that a key file exists and is its owner's alone. The
+// admin key may be kept elsewhere.
+func checkKeyFile(name, path string) error {
+	fi, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && name == "admin" {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("[keys] %s: %w", name, err)
+	}
+	if fi.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("[keys] %s: %s has mode %04o, others may read it: chmod 600 %s", name, path, fi.Mode().Perm(), path)
+	}
+	return nil
+}

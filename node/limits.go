@@ -1,0 +1,52 @@
+package node
+
+import "time"
+
+// Bounds of the process and the command line, each with its reason.
+const (
+	// stopGrace is what the supervisor gives its members after SIGTERM before
+	// it kills them. A node stops within 5 seconds: an operator who waits
+	// longer pulls the plug. The rest is for being reaped.
+	stopGrace = 5500 * time.Millisecond
+
+	// restartMin and restartMax bound the back-off of the supervisor: at once
+	// for a member that was killed, seldom for one that cannot start.
+	restartMin = 200 * time.Millisecond
+	restartMax = 10 * time.Second
+
+	// steadyAfter is how long a member must have run for its next death to
+	// count as the first one.
+	steadyAfter = 30 * time.Second
+
+	// readyTimeout bounds the wait for a new network's first quorum. Four
+	// members on a loaded two-core machine need a few seconds.
+	readyTimeout = 90 * time.Second
+
+	// pollEvery is how often a command asks about a state that it waits for. A
+	// local answer costs well under a millisecond.
+	pollEvery = 40 * time.Millisecond
+
+	// maxConfig is the largest configuration file: the generated one is 4 KiB.
+	maxConfig = 256 << 10
+
+	// maxSmallFile is the largest key, certificate or genesis file that is read
+	// into memory: the largest honest one, a genesis of 30 members, is 40 KiB.
+	maxSmallFile = 4 << 20
+
+	// maxCardFile bounds a member card, about 1.3 KiB, reformatted by an editor.
+	maxCardFile = 64 << 10
+
+	// hashBuffer is how much of a file is read at once: large enough that the
+	// read is free beside the hashing, small enough for any machine.
+	hashBuffer = 1 << 20
+
+	// progressFrom is the file size from which a terminal shows a progress
+	// bar: both hashes take about half a second for it.
+	progressFrom = 64 << 20
+
+	// defaultTimeout bounds a command that talks to a node.
+	defaultTimeout = 30 * time.Second
+
+	// logTail is how much of a dead member's log the supervisor shows.
+	logTail = 2 << 10
+)

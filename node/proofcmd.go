@@ -1,0 +1,169 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"qifeng/api/client"
+	"qifeng/evidence"
+	"qifeng/proof"
+)
+
+func (a *app) proofCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "proof", Short: "证明文件：取得、导出 · Proof files: get, export", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.proofGetCmd(), a.proofExportCmd())
+	return cmd
+}
+
+func (a *app) proofGetCmd() *cobra.Command {
+	var policy string
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "get FILE.qifeng.json|ID",
+		Short: "取得证明并在本机验证 · Get a proof and verify it here",
+		Long: `向节点取得证明，等到会签或 --timeout 为止，在本机验证后原子地替换回执文件（或写入 ID.qifeng.json）。
+证明必须是同一条记录的。尚未会签时退出码 3，原文件不变。
+Gets the proof from the node, waiting for its seals up to --timeout, verifies it here and
+replaces the receipt file atomically (or writes ID.qifeng.json). The proof must be of the same
+record. Exit code 3 and nothing changed while it is not sealed.`,
+		Example: example("qifeng proof get contract.pdf.qifeng.json --home devnet/vendor-a", "qifeng proof get ID --api http://127.0.0.1:8100 --policy policy.txt"),
+		Args:    cobra.ExactArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error {
+			ctx, cancel := context.WithTimeout(ctx, a.timeout)
+			defer cancel()
+			return a.proofGet(ctx, args[0], policy, force)
+		}),
+	}
+	a.homeFlag(cmd)
+	a.apiFlag(cmd)
+	a.outFlag(cmd, "写入此文件 · write to this file")
+	cmd.Flags().StringVar(&policy, "policy", "", "信任策略，默认 <home>/policy.txt · trust policy, default that of the home")
+	cmd.Flags().BoolVar(&force, "force", false, "替换已有文件，即使是另一条记录的 · replace an existing file, even of another record")
+	return cmd
+}
+
+func (a *app) proofGet(ctx context.Context, ref, policyPath string, force bool) error {
+	var receipt *proof.File
+	out := a.outPath
+	id, err := evidence.ParseID(ref)
+	if err != nil {
+		if receipt, err = readProof(ref); err != nil {
+			return err
+		}
+		id = receipt.RecordOf().ID()
+		if out == "" {
+			out = ref
+		}
+	}
+	if out == "" {
+		out = string(id) + proofSuffix
+	}
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	policy, err := a.trustPolicy(ctx, c, policyPath)
+	if err != nil {
+		return err
+	}
+	f, err := c.WaitProof(ctx, id)
+	if errors.Is(err, context.DeadlineExceeded) && client.HasCode(err, "not-sealed-yet") {
+		a.note("尚未会签，未改动任何文件", "not sealed yet; no file was changed")
+		return quietExit(exitNotProved)
+	}
+	if err != nil {
+		return err
+	}
+	if f.RecordOf().ID() != id {
+		return fmt.Errorf("the node's proof is of record %s, not of %s", f.RecordOf().ID(), id)
+	}
+	if err := checkProof(f, nil, policy); err != nil {
+		return err
+	}
+	if err := mayReplace(out, f, force); err != nil {
+		return err
+	}
+	text, err := f.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(out, text, 0o644); err != nil {
+		return err
+	}
+	a.say("证明已验证并写入 %s", "proof verified and written to %s", out)
+	return nil
+}
+
+// mayReplace lets a proof take the place of nothing, or of a receipt or proof
+// of the very same record.
+func mayReplace(path string, f *proof.File, force bool) error {
+	if force || !exists(path) {
+		return nil
+	}
+	old, err := readProof(path)
+	if err != nil {
+		return fmt.Errorf("%s exists and is no proof file; it is not replaced without --force: %w", path, err)
+	}
+	if !bytes.Equal(old.Record, f.Record) {
+		return usagef("%s is of another record and is not replaced without --force", path)
+	}
+	return nil
+}
+
+func (a *app) proofExportCmd() *cobra.Command {
+	var format, policyPath, member string
+	const tlog = "tlog-proof"
+	cmd := &cobra.Command{
+		Use:   "export FILE.qifeng.json --format tlog-proof",
+		Short: "导出为 C2SP tlog-proof · Export as a C2SP tlog-proof",
+		Long: `把证明文件的总账部分（批次头在总账中，SHA-256 与 Ed25519）导出为 C2SP tlog-proof@v1，供通用工具验证。
+适用的 C2SP 策略文件名印在标准错误上，位于 stock-policies/。它不涉及批次内的记录。
+Exports the ledger part of a proof (the batch header is in the ledger; SHA-256 and Ed25519) as
+C2SP tlog-proof@v1 for stock tools. The stock policy that fits is named on standard error; it
+stands in stock-policies/. It says nothing of the record inside the batch.`,
+		Example: example("qifeng proof export contract.pdf.qifeng.json --format tlog-proof --policy devnet/policy.txt --out contract.tlog-proof"),
+		Args:    cobra.ExactArgs(1),
+		RunE: a.run(func(_ context.Context, args []string) error {
+			if format != tlog {
+				return usagef("--format %q: must be %s", format, tlog)
+			}
+			f, err := readProof(args[0])
+			if err != nil {
+				return err
+			}
+			policy, err := loadPolicy(policyPath)
+			if err != nil {
+				return err
+			}
+			out, name, err := proof.ExportTlogProof(f, policy, member)
+			if errors.Is(err, proof.ErrNotSealed) {
+				return &codeError{code: exitNotProved, err: err}
+			}
+			if err != nil {
+				return err
+			}
+			a.note("适用的策略：%s", "the policy that fits: %s", strings.Join([]string{stockDir, name}, "/"))
+			if a.outPath != "" {
+				return writeSame(a.outPath, out, 0o644)
+			}
+			_, err = a.out.Write(out)
+			return err
+		}),
+	}
+	a.outFlag(cmd, "写入文件而非标准输出 · write to a file and not to standard output")
+	cmd.Flags().StringVar(&format, "format", tlog, "格式 · format: "+tlog)
+	cmd.Flags().StringVar(&policyPath, "policy", "", "信任策略文件（必须）· trust policy file (required)")
+	cmd.Flags().StringVar(&member, "member", "", "导出哪个成员的日志签名行，默认第一个 · whose log line, default the first")
+	if err := cmd.MarkFlagRequired("policy"); err != nil {
+		panic(err) // a misspelt flag name above
+	}
+	return cmd
+}

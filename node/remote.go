@@ -1,0 +1,95 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+
+	"qifeng/api/client"
+	"qifeng/proof/checkpoint"
+)
+
+// newClient is a client that tells a node which program asks.
+func newClient(url string) (*client.Client, error) {
+	c, err := client.New(url, client.Options{UserAgent: "qifeng"})
+	if err != nil {
+		return nil, usagef("--api: %w", err)
+	}
+	return c, nil
+}
+
+// client is a client of --api, or of the home's own node.
+func (a *app) client() (*client.Client, error) {
+	if a.api != "" {
+		return newClient(a.api)
+	}
+	cfg, err := a.home.config()
+	if err != nil {
+		return nil, usagef("no --api, and no home to take it from: %w", err)
+	}
+	return newClient("http://" + reachable(cfg.API.Listen))
+}
+
+// reachable is the address at which this machine reaches a listener.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// isReady asks a node once. One that does not answer is not ready.
+func isReady(ctx context.Context, url string) bool {
+	c, err := client.New(url, client.Options{Attempts: 1})
+	if err != nil {
+		return false
+	}
+	r, err := c.Ready(ctx)
+	return err == nil && r.Ready
+}
+
+// loadPolicy reads a trust policy file.
+func loadPolicy(path string) (*checkpoint.Policy, error) {
+	b, err := readSmall(path, checkpoint.MaxPolicy)
+	if err != nil {
+		return nil, &codeError{code: exitUsage, err: err}
+	}
+	p, err := checkpoint.ParsePolicy(b)
+	if err != nil {
+		return nil, usagef("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// trustPolicy is --policy, or the home's policy, or with a plain warning what
+// the node says.
+func (a *app) trustPolicy(ctx context.Context, c *client.Client, path string) (*checkpoint.Policy, error) {
+	if path != "" {
+		return loadPolicy(path)
+	}
+	return a.homePolicy(ctx, c)
+}
+
+func (a *app) homePolicy(ctx context.Context, c *client.Client) (*checkpoint.Policy, error) {
+	p, err := loadPolicy(a.home.path(policyName))
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return p, err
+	}
+	b, err := c.Policy(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("asking the node for its policy: %w", err)
+	}
+	if p, err = checkpoint.ParsePolicy(b); err != nil {
+		return nil, fmt.Errorf("reading the node's policy: %w", err)
+	}
+	a.note("警告：没有 --policy，使用节点 %s 自称的信任策略（链 %s）。这等于信任该节点；请另行取得策略后再验证。",
+		"WARNING: no --policy: using the one that node %s states (chain %s). That is to trust this node; get the policy another way and verify again.",
+		c.URL(), p.Chain)
+	return p, nil
+}

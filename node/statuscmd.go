@@ -1,0 +1,120 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"qifeng/api/wire"
+)
+
+func (a *app) statusCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "节点、链与会签的状态 · State of node, chain and seals",
+		Long: `打印链、总账、最新会签、各成员最近的会签、会签门槛与排队情况。未就绪时退出码 3，并说明缺什么。
+Prints chain, ledger, newest sealed checkpoint, each member's newest seal, the quorum and the
+queue. Exit code 3 when the node is not ready, with what is missing.`,
+		Example: example("qifeng status --home devnet/vendor-a", "qifeng status --api http://127.0.0.1:8100 --json"),
+		Args:    cobra.NoArgs,
+		RunE: a.run(func(ctx context.Context, _ []string) error {
+			ctx, cancel := context.WithTimeout(ctx, a.timeout)
+			defer cancel()
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			st, err := c.Status(ctx)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				err = a.printJSON(st)
+			} else {
+				a.printStatus(st)
+			}
+			if err == nil && !st.Ready {
+				return quietExit(exitNotProved)
+			}
+			return err
+		}),
+	}
+	a.homeFlag(cmd)
+	a.apiFlag(cmd)
+	a.jsonFlag(cmd)
+	return cmd
+}
+
+func (a *app) printStatus(st *wire.Status) {
+	now, err := time.Parse(time.RFC3339, st.Time)
+	if err != nil {
+		now = time.Now()
+	}
+	ready := a.lang.T("就绪", "ready")
+	if !st.Ready {
+		ready = a.lang.T("未就绪", "NOT READY")
+	}
+	a.say("%s  节点 %s  链 %s  版本 %s", "%s  node %s  chain %s  version %s", ready, st.Node, st.Chain, st.Version)
+	for _, r := range st.Reasons {
+		fmt.Fprintf(a.out, "  ! %s: %s\n", r.Code, r.Detail)
+	}
+	a.printLedger(now, &st.Ledger)
+	a.printIntake(&st.Intake)
+	a.say("成员", "members")
+	for _, m := range st.Members {
+		link := a.lang.T("断开", "away")
+		switch {
+		case m.Self:
+			link = a.lang.T("本节点", "self")
+		case m.Connected:
+			link = a.lang.T("已连接", "connected")
+		}
+		fmt.Fprintf(a.out, "  %-16s %-12s %s  %s\n", m.ID, m.Role, link,
+			fmt.Sprintf(a.lang.T("会签至 %d，%s", "sealed %d, %s"), m.SealSize, a.age(now, m.SealTime)))
+	}
+}
+
+func (a *app) printLedger(now time.Time, l *wire.LedgerStatus) {
+	a.say("总账   高度 %d，条目 %d，待入块 %d", "ledger   height %d, entries %d, waiting for a block %d", l.Height, l.Size, l.Pool)
+	if l.CatchingUp {
+		a.say("       正在追赶其他成员", "         catching up with the others")
+	}
+	a.say("会签   最新大小 %d，%s；门槛 %s", "sealed   newest size %d, %s; quorum %s", l.SealedSize, a.age(now, l.SealedTime), l.Quorum)
+	if l.Missing != "" {
+		a.say("       缺：%s", "         missing: %s", l.Missing)
+	}
+	if !l.GuardOK {
+		a.say("       本节点不会签：%s", "         this member gives no seal: %s", l.Guard)
+	}
+	a.printAlarms(l.Alarms)
+}
+
+func (a *app) printIntake(in *wire.IntakeStatus) {
+	a.say("受理   开放批次 %d（%d 条），排队 %d 批 %d 条，已上链至批次 %d",
+		"intake   open batch %d (%d records), queued %d batches with %d records, on the chain up to batch %d",
+		in.OpenSeq, in.Open, in.Batches, in.Queued, in.Committed)
+	if !in.Accepting {
+		a.say("       拒收：%s", "         refusing: %s", in.Reason)
+	}
+	if in.SendError != "" {
+		a.say("       最近一次发送：%s", "         last sending: %s", in.SendError)
+	}
+	a.printAlarms(in.Alarms)
+}
+
+func (a *app) printAlarms(alarms []string) {
+	for _, text := range alarms {
+		a.say("       警报：%s", "         ALARM: %s", text)
+	}
+}
+
+// age says how long ago a stated time was; none is never.
+func (a *app) age(now time.Time, stated string) string {
+	t, err := time.Parse(time.RFC3339, stated)
+	if err != nil {
+		return a.lang.T("从未", "never")
+	}
+	return fmt.Sprintf(a.lang.T("%v 前", "%v ago"), max(0, now.Sub(t).Truncate(time.Second)))
+}

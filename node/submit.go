@@ -1,0 +1,406 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"qifeng/api/client"
+	"qifeng/evidence"
+	"qifeng/proof"
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/merkle"
+)
+
+// submitOptions are the flags of submit.
+type submitOptions struct {
+	kind, dossier, prev              string
+	refs                             []string
+	step                             uint64
+	method, result, algorithm        string
+	certificate, signature, captured string
+	source                           evidence.Source
+	wait, force                      bool
+	policy                           string
+}
+
+func (a *app) submitCmd() *cobra.Command {
+	o := submitOptions{}
+	cmd := &cobra.Command{
+		Use:   "submit FILE…",
+		Short: "提交保全：本地计算摘要，只发送摘要 · Preserve files: hash here, send digests only",
+		Long: `在本机一次读完文件算出 SM3 与 SHA-256，用提交密钥签名，只发送摘要，打印 已受理 → 已上链 → 已会签，
+把结果写入 FILE.qifeng.json：带 --wait 为证明文件（先在本机验证），否则为记录与回执。一次调用的多个文件是一个请求，
+全部成功或全部不成功。identity.* 与 signing.* 的 FILE 是声明文件；若为普通 JSON 对象，先加盐写成 FILE.claims.json。
+中断后原样再运行一次：发送同样的字节，不会重复存证。
+
+Reads each file once on this machine for SM3 and SHA-256, signs with the submit key, sends only
+digests, prints accepted → committed → sealed, and writes FILE.qifeng.json: with --wait the
+proof, verified here first; without it record and receipt. The files of one call are one
+request, all or none. For identity.* and signing.* FILE is a claims file; a plain JSON object
+of strings is first salted into FILE.claims.json. After an interruption run the same command
+again: it sends the same bytes, nothing is preserved twice.`,
+		Example: example(
+			"qifeng submit contract.pdf --home devnet/vendor-a --wait",
+			"qifeng submit person.json --kind identity.person --method id_card --result passed --dossier new --home devnet/vendor-a",
+			"qifeng submit --kind dossier.close --dossier HEX32 1.qifeng.json 2.qifeng.json --home devnet/vendor-a --wait"),
+		Args: cobra.MinimumNArgs(1),
+		RunE: a.run(func(ctx context.Context, args []string) error { return a.submit(ctx, o, args) }),
+	}
+	a.homeFlag(cmd)
+	a.apiFlag(cmd)
+	cmd.Flags().Lookup("timeout").Usage = "与节点往来的总时限 · time limit of all talk with the node"
+	a.keyFlag(cmd, "提交密钥，默认 <home>/keys/submit.pem · submit key, default that of the home")
+	a.outFlag(cmd, "结果文件（仅一个 FILE 时）· file to write the result to, with one FILE only")
+	a.jsonFlag(cmd)
+	submitFlags(cmd, &o)
+	return cmd
+}
+
+func submitFlags(cmd *cobra.Command, o *submitOptions) {
+	f := cmd.Flags()
+	f.StringVar(&o.kind, "kind", string(evidence.ContractFinal), "种类 · kind: "+joined(evidence.Kinds))
+	f.StringVar(&o.dossier, "dossier", "", "卷宗：new 或 32 位十六进制 · dossier: new, or 32 hex digits")
+	f.Uint64Var(&o.step, "step", 0, "卷宗内步骤号；多个文件依次递增 · step within the dossier; rises over several files")
+	f.StringVar(&o.prev, "prev", "", "上一条提交：编号或其 .qifeng.json · the submission before: its ID or .qifeng.json")
+	f.StringArrayVar(&o.refs, "ref", nil, "相关提交：编号或其 .qifeng.json，可重复 · related submission, as --prev; may repeat")
+	f.StringVar(&o.method, "method", "", "核验或确认方式 · method: "+strings.Join(slices.Concat(evidence.PersonMethods, evidence.CompanyMethods, evidence.IntentMethods), " "))
+	f.StringVar(&o.result, "result", "", "结果 · result: "+strings.Join(evidence.Results, " "))
+	f.StringVar(&o.algorithm, "algorithm", "", "证书算法 · algorithm of the certificate: "+strings.Join(evidence.Algorithms, " "))
+	f.StringVar(&o.certificate, "certificate", "", "证书文件（DER 或 PEM），只取摘要 · certificate file, only its digests are sent")
+	f.StringVar(&o.signature, "signature", "", "签名值文件，只取摘要 · signature file, only its digests are sent")
+	f.StringVar(&o.captured, "captured-at", "", "采集时间 RFC 3339，默认现在 · when it was captured, default now")
+	f.StringVar(&o.source.System, "source-system", "vendor_platform", "来源系统 · "+strings.Join(evidence.SourceSystems, " "))
+	f.StringVar(&o.source.Mechanism, "mechanism", "manual", "生成方式 · "+strings.Join(evidence.SourceMechanisms, " "))
+	f.StringVar(&o.source.Environment, "environment", "production", "环境 · "+strings.Join(evidence.SourceEnvironments, " "))
+	f.BoolVar(&o.wait, "wait", false, "等到已会签并写入证明 · wait until sealed and write the proof")
+	f.BoolVar(&o.force, "force", false, "替换已有的 FILE.qifeng.json · replace an existing FILE.qifeng.json")
+	f.StringVar(&o.policy, "policy", "", "信任策略，默认 <home>/policy.txt · trust policy, default that of the home")
+}
+
+func joined(kinds []evidence.Kind) string {
+	var b strings.Builder
+	for i, k := range kinds {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(k))
+	}
+	return b.String()
+}
+
+// submission is one call of submit on its way.
+type submission struct {
+	a      *app
+	o      submitOptions
+	kind   evidence.Kind
+	inputs []input
+	key    *userKey
+	client *client.Client
+	policy *checkpoint.Policy
+	began  time.Time
+}
+
+func (a *app) submit(ctx context.Context, o submitOptions, files []string) error {
+	s := &submission{a: a, o: o, kind: evidence.Kind(o.kind)}
+	if err := s.prepare(files); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	var err error
+	if s.client, err = a.client(); err != nil {
+		return err
+	}
+	if s.policy, err = a.trustPolicy(ctx, s.client, o.policy); err != nil {
+		return err
+	}
+	req, err := s.request(ctx)
+	if err != nil {
+		return err
+	}
+	s.began = time.Now()
+	receipts, err := s.send(ctx, req)
+	if err != nil {
+		return err
+	}
+	if !o.wait {
+		return s.finish(receipts, client.Accepted)
+	}
+	proofs, err := s.await(ctx, req, receipts)
+	if err != nil {
+		return s.unsealed(receipts, err)
+	}
+	return s.finish(proofs, client.Sealed)
+}
+
+// prepare does all that needs no node: flags, key, hashes, names.
+func (s *submission) prepare(files []string) error {
+	a, o := s.a, &s.o
+	if !slices.Contains(evidence.Kinds, s.kind) {
+		return usagef("--kind %q: must be one of %s", o.kind, joined(evidence.Kinds))
+	}
+	if len(files) > evidence.MaxSubmissions {
+		return usagef("%d files: one request takes at most %d", len(files), evidence.MaxSubmissions)
+	}
+	switch {
+	case o.dossier == "new" && s.kind == evidence.DossierClose:
+		return usagef("--dossier new: a new dossier has nothing to close")
+	case o.dossier != "" && o.dossier != "new":
+		if _, err := evidence.ParseDossier(o.dossier); err != nil {
+			return usagef("--dossier: %w, or new", err)
+		}
+	case o.dossier == "" && (o.step != 0 || s.kind == evidence.DossierClose):
+		return usagef("--dossier is needed: a step or a closing belongs to a dossier")
+	}
+	path := a.key
+	if path == "" {
+		path = a.home.path(submitKey)
+	}
+	var err error
+	if s.key, err = loadUserKey(path); err != nil {
+		return usagef("--key: %w", err)
+	}
+	if s.inputs, err = a.readInputs(s.kind, files, o.dossier); err != nil {
+		return err
+	}
+	if a.outPath != "" {
+		if len(s.inputs) != 1 {
+			return usagef("--out goes with one FILE only")
+		}
+		s.inputs[0].out = a.outPath
+	}
+	return nil
+}
+
+// request makes the signed request, or takes up the one that an earlier run
+// left behind.
+func (s *submission) request(ctx context.Context) (*evidence.Request, error) {
+	template, err := s.submissions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req, err := s.resume(template)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkOutputs(req); err != nil {
+		return nil, err
+	}
+	if req != nil {
+		s.a.note("继续上次未完成的提交", "taking up the unfinished submission")
+		return req, nil
+	}
+	signer := client.Submitter{ChainID: s.policy.Chain, Member: s.key.Member, KeyName: s.key.Name, Signer: s.key, Source: s.o.source}
+	if s.o.dossier == "new" {
+		d := client.NewDossier()
+		for _, sub := range template {
+			sub.Dossier = d
+		}
+	}
+	for i, sub := range template {
+		signer.Fill(sub)
+		if i+1 < len(template) && sub.Dossier != "" {
+			if template[i+1].Prev, err = pairOf(sub); err != nil {
+				return nil, usagef("%s: %w", s.inputs[i].path, err)
+			}
+		}
+	}
+	if req, err = signer.NewRequest(template...); err != nil {
+		return nil, usagef("%w", err)
+	}
+	return req, s.keepPending(req.Raw)
+}
+
+func pairOf(sub *evidence.Submission) (*merkle.Digest, error) {
+	raw, err := sub.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	p := evidence.PairOf(raw)
+	return &p, nil
+}
+
+// submissions fills in everything that the flags and files say, and leaves out
+// what is made afresh each time: nonce, default time, a new dossier's name, and
+// the prev between the files of one call.
+func (s *submission) submissions(ctx context.Context) ([]*evidence.Submission, error) {
+	o := &s.o
+	base := evidence.Submission{Kind: s.kind, Submitter: s.key.Member, Key: s.key.Name, Source: o.source,
+		Method: o.method, Result: o.result, Algorithm: o.algorithm}
+	if o.dossier != "new" {
+		base.Dossier = evidence.Dossier(o.dossier)
+	}
+	var err error
+	if o.captured != "" {
+		if base.CapturedAt, err = time.Parse(time.RFC3339, o.captured); err != nil {
+			return nil, usagef("--captured-at %q: must be RFC 3339, as 2026-11-21T08:00:00Z", o.captured)
+		}
+		base.CapturedAt = base.CapturedAt.UTC().Truncate(time.Millisecond)
+	}
+	if o.certificate != "" {
+		if base.Certificate, err = pairOfFile(o.certificate, true); err != nil {
+			return nil, err
+		}
+	}
+	if o.signature != "" {
+		if base.Signature, err = pairOfFile(o.signature, false); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range o.refs {
+		p, err := s.resolve(ctx, r)
+		if err != nil {
+			return nil, fmt.Errorf("--ref: %w", err)
+		}
+		base.Refs = append(base.Refs, *p)
+	}
+	out := make([]*evidence.Submission, len(s.inputs))
+	for i, in := range s.inputs {
+		sub := base
+		in.fill(&sub)
+		switch {
+		case o.step != 0:
+			sub.Step = o.step + uint64(i)
+		case o.dossier == "new":
+			sub.Step = 1 + uint64(i)
+		}
+		out[i] = &sub
+	}
+	if o.prev != "" {
+		if out[0].Prev, err = s.resolve(ctx, o.prev); err != nil {
+			return nil, fmt.Errorf("--prev: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// resolve finds the pair of another submission: from its proof file, or by
+// asking the node for the record, whose bytes give the pair. A node cannot lie
+// about it: the id is the SM3 half.
+func (s *submission) resolve(ctx context.Context, ref string) (*merkle.Digest, error) {
+	id, err := evidence.ParseID(ref)
+	if err != nil {
+		f, err := readProof(ref)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an id nor a proof file: %w", ref, err)
+		}
+		p := f.RecordOf().Pair()
+		return &p, nil
+	}
+	records, err := s.client.Record(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		f, err := proof.Parse(r.File)
+		if err != nil {
+			return nil, fmt.Errorf("the node's answer: %w", err)
+		}
+		if f.RecordOf().ID() == id {
+			p := f.RecordOf().Pair()
+			return &p, nil
+		}
+	}
+	return nil, fmt.Errorf("the node's answer holds no submission %s", id)
+}
+
+// checkOutputs refuses to write over a proof file, unless it is of this very
+// submission, as after a crash between two writes.
+func (s *submission) checkOutputs(req *evidence.Request) error {
+	if s.o.force {
+		return nil
+	}
+	for i, in := range s.inputs {
+		if !exists(in.out) {
+			continue
+		}
+		if req != nil {
+			if f, err := readProof(in.out); err == nil && f.RecordOf().ID() == req.Submissions[i].ID() {
+				continue
+			}
+		}
+		return usagef("%s exists and is not replaced: it is evidence; move it away, or use --force", in.out)
+	}
+	return nil
+}
+
+// pendingPath names the file that holds the request while it is on its way.
+func (s *submission) pendingPath() string { return s.inputs[0].path + pendingSuffix }
+
+// keepPending writes the request before it is sent. From here to the removal
+// in finish, a crash leaves a file from which the same command goes on: the
+// node knows the same bytes again and stores nothing twice.
+func (s *submission) keepPending(raw []byte) error {
+	if err := replaceFile(s.pendingPath(), raw, 0o600); err != nil {
+		return fmt.Errorf("keeping the request: %w", err)
+	}
+	return nil
+}
+
+// resume finds the request of an earlier run that was about the same files
+// with the same flags; nil if there is none.
+func (s *submission) resume(template []*evidence.Submission) (*evidence.Request, error) {
+	if !exists(s.pendingPath()) {
+		return nil, nil
+	}
+	raw, err := readSmall(s.pendingPath(), evidence.MaxRequestBytes)
+	if err != nil {
+		return nil, err
+	}
+	req, err := evidence.ParseRequest(raw)
+	if err == nil {
+		err = s.sameRequest(req, template)
+	}
+	if err != nil {
+		return nil, usagef("%s holds an unfinished submission that does not fit this one (%w): "+
+			"run the command as it was, or delete that file to give it up", s.pendingPath(), err)
+	}
+	return req, nil
+}
+
+// sameRequest compares an earlier request with what the flags and files ask
+// for now, leaving aside what is made afresh each time.
+func (s *submission) sameRequest(req *evidence.Request, template []*evidence.Submission) error {
+	if err := req.Statement.Signed.Verify(s.policy.Chain, s.key.Public()); err != nil {
+		return fmt.Errorf("another chain or key: %w", err)
+	}
+	if len(req.Submissions) != len(template) {
+		return fmt.Errorf("%d files then, %d now", len(req.Submissions), len(template))
+	}
+	for i, old := range req.Submissions {
+		want := *template[i]
+		want.Nonce = old.Nonce
+		if s.o.captured == "" {
+			want.CapturedAt = old.CapturedAt
+		}
+		if s.o.dossier == "new" {
+			want.Dossier = old.Dossier
+		}
+		if i > 0 && want.Dossier != "" {
+			want.Prev = old.Prev
+		}
+		raw, err := want.Marshal()
+		if err != nil {
+			return err
+		}
+		if string(raw) != string(old.Bytes) {
+			return fmt.Errorf("%s or the options have changed", s.inputs[i].path)
+		}
+	}
+	return nil
+}
+
+// dropPending removes the pending request: it is done, or refused for good.
+func (s *submission) dropPending() error {
+	if err := os.Remove(s.pendingPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the kept request: %w", err)
+	}
+	return nil
+}

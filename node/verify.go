@@ -1,0 +1,118 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"qifeng/evidence"
+	"qifeng/proof"
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/merkle"
+)
+
+func (a *app) verifyCmd() *cobra.Command {
+	var proofPath, policyPath string
+	cmd := &cobra.Command{
+		Use:   "verify FILE",
+		Short: "离线验证：不联网 · Verify offline: no network",
+		Long: `用法院自己持有的信任策略，离线验证原文与证明文件。不访问网络；逐步列出每一项及其结果，最后给出结论。
+FILE 是原文；若 FILE 本身是 .qifeng.json，则只验证记录，不比对原文。
+退出码：0 已证明；1 原文或证明不真实；2 用法或输入不可读；3 一致但未证明（给定策略的会签门槛未达成）。
+Verifies a content and its proof file against a trust policy that the court itself holds. Opens
+no network connection; names every step with its outcome and ends with the verdict. FILE is the
+content; if FILE is a .qifeng.json itself, the record alone is verified and no content compared.
+Exit codes: 0 proved; 1 the content or the proof is false; 2 usage or unreadable input; 3
+consistent but not proved (the quorum of the given policy is not met).`,
+		Example: example("qifeng verify contract.pdf --policy devnet/policy.txt",
+			"qifeng verify contract.pdf --proof contract.pdf.qifeng.json --policy court-policy.txt --json"),
+		Args: cobra.ExactArgs(1),
+		RunE: a.run(func(_ context.Context, args []string) error {
+			return a.verify(args[0], proofPath, policyPath)
+		}),
+	}
+	cmd.Flags().StringVar(&proofPath, "proof", "", "证明文件，默认 FILE.qifeng.json · proof file")
+	cmd.Flags().StringVar(&policyPath, "policy", "", "信任策略文件（必须）· trust policy file (required)")
+	a.jsonFlag(cmd)
+	if err := cmd.MarkFlagRequired("policy"); err != nil {
+		panic(err) // a misspelt flag name above
+	}
+	return cmd
+}
+
+// verify judges a content and its proof. Whatever cannot be read is exit code
+// 2; only what was read and is false is 1.
+func (a *app) verify(path, proofPath, policyPath string) error {
+	policyText, err := readSmall(policyPath, checkpoint.MaxPolicy)
+	if err != nil {
+		return usagef("--policy: %w", err)
+	}
+	policy, err := checkpoint.ParsePolicy(policyText)
+	if err != nil {
+		return usagef("--policy %s: %w", policyPath, err)
+	}
+	file, content, err := a.proofAndContent(path, proofPath)
+	if err != nil {
+		return err
+	}
+	r := proof.Verify(file, policy, content, proof.Options{Second: true, PolicyDigest: merkle.Sum(policyText)})
+	if a.json {
+		_, err = fmt.Fprintf(a.out, "%s\n", r.JSON())
+	} else {
+		_, err = fmt.Fprint(a.out, r.Text(proof.Lang(a.lang)))
+	}
+	if err != nil {
+		return err
+	}
+	return quietExit(r.ExitCode())
+}
+
+// proofAndContent reads both, the proof first: it says what the content is.
+func (a *app) proofAndContent(path, proofPath string) (*proof.File, *proof.Content, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, nil, &codeError{code: exitUsage, err: err}
+	}
+	own := proofPath == ""
+	if own {
+		proofPath = path + proofSuffix
+		if f, ok := proofItself(path); ok && !exists(proofPath) {
+			return f, nil, nil
+		}
+	}
+	file, err := readProof(proofPath)
+	if err != nil {
+		if own && errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, usagef("no proof file %s: name it with --proof", proofPath)
+		}
+		return nil, nil, err
+	}
+	h, err := a.hashFile(path, true)
+	if err != nil {
+		return nil, nil, &codeError{code: exitUsage, err: err}
+	}
+	content := &proof.Content{Digest: h.digest, SecondSM3: h.second, Size: h.size}
+	if file.RecordOf().Submission.Claims != nil {
+		// What is no claims file stays nil: that is a false content, and the
+		// report says so.
+		if b, err := readSmall(path, evidence.MaxClaimsBytes); err == nil {
+			if claims, err := evidence.ParseClaims(b); err == nil {
+				content.Claims = claims
+			}
+		}
+	}
+	return file, content, nil
+}
+
+// proofItself reports whether the file named is a proof file and no content.
+func proofItself(path string) (*proof.File, bool) {
+	b, err := readSmall(path, proof.MaxFileBytes)
+	if err != nil {
+		return nil, false
+	}
+	f, err := proof.Parse(b)
+	return f, err == nil
+}

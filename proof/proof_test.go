@@ -229,6 +229,29 @@ func TestVerifyNotProved(t *testing.T) {
 	wantResult(t, "false receipt", Verify(parsed, c.policy, content, Options{}), False, StepReceipt)
 }
 
+// TestTermsAreComplete: no word of a closed list reaches a Chinese reader in
+// English only.
+func TestTermsAreComplete(t *testing.T) {
+	lists := [][]string{evidence.SourceSystems, evidence.SourceMechanisms, evidence.SourceEnvironments, evidence.PersonMethods,
+		evidence.CompanyMethods, evidence.IntentMethods, evidence.Results}
+	for _, k := range evidence.Kinds {
+		lists = append(lists, []string{string(k)})
+	}
+	for _, list := range lists {
+		for _, word := range list {
+			if terms[word] == "" {
+				t.Errorf("%q has no Chinese word", word)
+			}
+		}
+	}
+	for _, name := range []StepName{StepChain, StepContent, StepSubmission, StepSubmitter, StepReceipt, StepBatch, StepStream, StepReceived,
+		StepLedger, StepKey, StepStatement, StepCheckpoint, StepQuorum, StepPin, StepTimes, StepSecondOpinion, StepAnchors} {
+		if stepTitles[name].ZH == "" || stepTitles[name].EN == "" {
+			t.Errorf("step %q has no title", name)
+		}
+	}
+}
+
 func TestVerifyTimes(t *testing.T) {
 	c := newConsortium(t)
 	sub := c.submission(evidence.ContractFinal, contentOf("x").Digest)

@@ -197,7 +197,7 @@ func (v *verifier) ledger() {
 	if err == nil && v.f.batch.RegistrySize > b.Index {
 		err = faultf("批次称依据 %d 项总账查验密钥，自身却在第 %d 项", "the batch was checked against %d entries, but stands at entry %d", v.f.batch.RegistrySize, b.Index)
 	}
-	v.check(StepLedger, err, "批次是总账第 %d 项（共 %d 项）", "the batch is entry %d of the ledger of %d", b.Index, v.r.LedgerSize)
+	v.check(StepLedger, err, "批次是总账第 %d 项（创世为第 0 项，共 %d 项）", "the batch is entry %d (the genesis is 0) of the ledger of %d", b.Index, v.r.LedgerSize)
 }
 
 // key: the submitter's key was registered, by its member, before the batch.

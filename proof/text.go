@@ -88,9 +88,11 @@ func (r *Report) Text(l Lang) string {
 	line := func(zh, en string, args ...any) { fmt.Fprintf(&b, Words{zh, en}.in(l)+"\n", args...) }
 	s := r.Record.Submission
 	line("记录 %s", "record %s", r.ID)
-	line("类型 %s，提交方 %s，受理节点 %s", "kind %s, submitter %s, node %s", s.Kind, s.Submitter, r.Record.Intake.Node)
-	line("来源 %s / %s / %s（提交方称）", "source %s / %s / %s (the submitter says)", s.Source.System, s.Source.Mechanism, s.Source.Environment)
-	line("信任策略 SM3 %s", "trust policy SM3 %s", r.Policy.SM3)
+	fmt.Fprintln(&b, describe(s).in(l))
+	line("提交方 %s，受理节点 %s", "submitter %s, node %s", s.Submitter, r.Record.Intake.Node)
+	line("来源 %s、%s、%s（提交方称）", "source %s, %s, %s (the submitter says)",
+		term(s.Source.System, l), term(s.Source.Mechanism, l), term(s.Source.Environment, l))
+	line("链 %s，信任策略指纹 SM3 %s", "chain %s, fingerprint of the trust policy SM3 %s", r.Policy.Chain, r.Policy.SM3)
 	b.WriteByte('\n')
 	for _, st := range r.Steps {
 		fmt.Fprintf(&b, "  [%s] %s: %s\n", outcomeWords[st.Outcome].in(l), stepTitles[st.Name].in(l), st.Detail.in(l))
@@ -113,7 +115,7 @@ func (r *Report) times(line func(zh, en string, args ...any)) {
 	line("  签署提交声明 %s（提交方称）", "  statement signed %s (the submitter says)", millis(r.SignedAt))
 	line("  受理 %s（节点 %s 称）", "  received %s (node %s says)", millis(r.Record.Intake.ReceivedAt), r.Record.Intake.Node)
 	for _, s := range r.Seals {
-		line("  会签 %s（%s，%s）", "  sealed %s (%s, %s)", s.Time.Format(time.RFC3339), s.Member, s.Role)
+		line("  会签 %[1]s（%[2]s，%[3]s）", "  sealed %[1]s (%[2]s, %[4]s)", s.Time.Format(time.RFC3339), s.Member, roleWords[s.Role], s.Role)
 	}
 	if !r.SealedTime.IsZero() {
 		line("  不晚于 %s：此时达到会签门槛", "  not later than %s: then the quorum was met", r.SealedTime.Format(time.RFC3339))

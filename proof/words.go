@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"qifeng/evidence"
 	"qifeng/internal/gm"
 	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
@@ -92,4 +93,50 @@ func missing(s *checkpoint.Sealed) Words {
 		parts = append(parts, "未计入："+strings.Join(out, "、"))
 	}
 	return Words{strings.Join(parts, "；"), s.Missing}
+}
+
+// terms are the Chinese words of the closed lists.
+var terms = map[string]string{
+	"contract.original": "合同原件", "contract.final": "合同终稿", "contract.attachment": "合同附件",
+	"identity.person": "个人身份核验", "identity.company": "企业身份核验", "identity.certificate": "数字证书核验",
+	"signing.intent": "签署意愿确认", "signing.signature": "电子签名", "signing.seal": "电子印章", "dossier.close": "卷宗封存",
+	"vendor_platform": "服务商平台", "customer_system": "客户系统", "ca": "电子认证机构", "notary": "公证处",
+	"arbitration": "仲裁机构", "court": "法院", "other": "其他",
+	"automatic": "自动", "manual": "人工", "import": "导入", "production": "生产环境", "test": "测试环境",
+	"id_card": "身份证", "phone": "手机号", "bank_card": "银行卡", "biometric": "生物特征", "payment_account": "支付账户", "eid": "eID",
+	"licence": "营业执照", "micro_deposit": "小额打款", "legal_person": "法定代表人",
+	"sms_code": "短信验证码", "face": "人脸", "password": "密码", "fingerprint": "指纹", "voice": "语音",
+	"passed": "通过", "failed": "未通过", "inconclusive": "无定论",
+}
+
+// term says a word of a closed list in a language.
+func term(word string, l Lang) string {
+	if zh, ok := terms[word]; ok && l == Chinese {
+		return zh
+	}
+	return word
+}
+
+// describe says what a submission is about: kind, method, result, dossier.
+func describe(s *evidence.Submission) Words {
+	say := func(l Lang, method, result, dossier, step string) string {
+		out := term(string(s.Kind), l)
+		if s.Method != "" {
+			out += fmt.Sprintf(method, term(s.Method, l))
+		}
+		if s.Result != "" {
+			out += fmt.Sprintf(result, term(s.Result, l))
+		}
+		if s.Dossier != "" {
+			out += fmt.Sprintf(dossier, s.Dossier)
+		}
+		if s.Step != 0 {
+			out += fmt.Sprintf(step, s.Step)
+		}
+		return out
+	}
+	return Words{
+		"类型 " + say(Chinese, "，方式 %s", "，结果 %s（提交方称）", "，卷宗 %s", " 第 %d 步"),
+		"kind " + say(English, ", method %s", ", result %s (the submitter says)", ", dossier %s", " step %d"),
+	}
 }

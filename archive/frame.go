@@ -137,7 +137,7 @@ func torn(r io.ReaderAt, size int64, seq uint64, offset int64, bad *badFrame) (o
 
 // findFrame returns the offset of the first good frame at or after from, or -1.
 func findFrame(r io.ReaderAt, size int64, seq uint64, from int64) (int64, error) {
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(1<<20, max(size-from, 0)))
 	for from < size {
 		n, err := r.ReadAt(buf[:min(int64(len(buf)), size-from)], from)
 		if err != nil && err != io.EOF {

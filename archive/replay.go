@@ -87,7 +87,10 @@ func (p *replayer) frame() (done bool, err error) {
 		if err != nil {
 			return true, fmt.Errorf("reading %s: %w", p.path, err)
 		}
-		if !ok || !p.opened {
+		if ok && !p.opened {
+			ok, why = false, "and a journal gets its name only after its opening is durable"
+		}
+		if !ok {
 			return true, p.corrupt("%s, %s", bad.problem, why)
 		}
 		p.r.torn = p.size - b.size

@@ -70,37 +70,35 @@ type freshGroup struct {
 // told of and that a retry finds. From then on the receipt can be answered byte
 // for byte.
 func (a *Archive) commit(works []*work) {
-	records := int64(0)
-	for _, w := range works {
-		records += int64(len(w.req.Submissions))
-	}
-	defer a.pendingRecords.Add(-records)
-	registry, err := a.admit()
-	if err != nil {
-		refuse(works, err)
-		return
-	}
-	g := &freshGroup{places: make(map[merkle.Digest]uint32)}
-	g.registry, g.received = registry, a.lastReceived
 	results := make([]result, len(works))
-	for i, w := range works {
-		results[i] = a.place(g, w)
-	}
-	if len(g.records) > 0 {
-		if err := a.store(g); err != nil {
-			refuse(works, err)
-			return
+	if err := a.fill(works, results); err != nil {
+		for i := range results {
+			results[i] = result{err: err}
 		}
+	}
+	for _, w := range works { // before the answers, so that a caller's next request fits
+		a.pendingRecords.Add(-int64(len(w.req.Submissions)))
 	}
 	for i, w := range works {
 		w.done <- results[i]
 	}
 }
 
-func refuse(works []*work, err error) {
-	for _, w := range works {
-		w.done <- result{err: err}
+// fill is commit without the answers. An error is for all works.
+func (a *Archive) fill(works []*work, results []result) error {
+	registry, err := a.admit()
+	if err != nil {
+		return err
 	}
+	g := &freshGroup{places: make(map[merkle.Digest]uint32)}
+	g.registry, g.received = registry, a.lastReceived
+	for i, w := range works {
+		results[i] = a.place(g, w)
+	}
+	if len(g.records) == 0 {
+		return nil
+	}
+	return a.store(g)
 }
 
 // admit says whether a group may be stored now, under which registry, and sets

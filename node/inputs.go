@@ -1,15 +1,18 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"qifeng/evidence"
-	"qifeng/evidence/canon"
 	"qifeng/proof"
 	"qifeng/proof/merkle"
 )
@@ -121,26 +124,55 @@ func sameFacts(claims evidence.Claims, names, values []string) bool {
 	})
 }
 
-// flatFacts reads a JSON object whose values are all strings, sorted by name.
-// Canonicalize goes first: it refuses duplicate names and everything else that
-// encoding/json would let pass.
+// flatFacts reads a JSON object whose values are all strings, in its order.
+// The names may be in any language, which canonical JSON does not allow of
+// keys. What encoding/json would mend in silence is refused: a name that
+// stands twice, bytes that are no UTF-8, half a surrogate pair. The characters
+// themselves are checked when the claims file is written.
 func flatFacts(b []byte) (names, values []string, err error) {
-	b, err = canon.Canonicalize(b, evidence.MaxClaimsBytes)
-	if err != nil {
+	if !utf8.Valid(b) {
+		return nil, nil, errors.New("is not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, nil, errors.New("is no JSON object")
+	}
+	for d.More() {
+		name, err := stringToken(d)
+		if err != nil {
+			return nil, nil, err
+		}
+		value, err := stringToken(d)
+		if err != nil {
+			return nil, nil, fmt.Errorf("value of %q: %w", name, err)
+		}
+		if slices.Contains(names, name) {
+			return nil, nil, fmt.Errorf("%q stands twice", name)
+		}
+		names, values = append(names, name), append(values, value)
+	}
+	if _, err := d.Token(); err != nil {
 		return nil, nil, err
 	}
-	facts := map[string]string{}
-	if err := json.Unmarshal(b, &facts); err != nil {
-		return nil, nil, fmt.Errorf("every value must be a string: %w", err)
-	}
-	for name := range facts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		values = append(values, facts[name])
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, nil, errors.New("something follows the object")
 	}
 	return names, values, nil
+}
+
+func stringToken(d *json.Decoder) (string, error) {
+	t, err := d.Token()
+	if err != nil {
+		return "", err
+	}
+	s, ok := t.(string)
+	if !ok {
+		return "", fmt.Errorf("must be a string, not %v", t)
+	}
+	if strings.ContainsRune(s, utf8.RuneError) {
+		return "", errors.New("holds half a surrogate pair, or the replacement character U+FFFD")
+	}
+	return s, nil
 }
 
 // closeInput reads the proof files of a dossier's submissions, in order, and

@@ -43,12 +43,8 @@ export QIFENG_HOME="$work/net/vendor-a"
 
 contract="$work/合同.pdf"
 cp test/testdata/contract-zh.pdf "$contract"
-cat >"$work/person.json" <<'JSON'
-{"name": "张三", "id_number": "110101199003078515", "checked_by": "示例身份核验服务"}
-JSON
-cat >"$work/intent.json" <<'JSON'
-{"signer": "张三", "phone": "13800000000", "sms_reference": "SMS-20261121-0001"}
-JSON
+cp test/testdata/identity-person.json "$work/person.json"
+cp test/testdata/signing-intent.json "$work/intent.json"
 
 say "平台提交一份真实的 PDF 合同、一条身份核验记录、一条签署意愿记录（同一卷宗）；只发送摘要" \
     "the vendor preserves a real PDF contract, an identity check and a signing intent in one dossier; only digests are sent"

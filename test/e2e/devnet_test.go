@@ -1,0 +1,506 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"qifeng/api/client"
+	"qifeng/evidence"
+	"qifeng/internal/gm"
+	"qifeng/proof"
+	"qifeng/proof/merkle"
+)
+
+// TestDevnet is one life of a development network under its supervisor, from
+// its making to its deletion.
+func TestDevnet(t *testing.T) {
+	n := newDevnet(t)
+	work := t.TempDir()
+	contract := filepath.Join(work, "合同.pdf")
+	if err := os.WriteFile(contract, read(t, "../testdata/contract-zh.pdf"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	must(t, 0, "submit", contract, "--home", n.home(vendor), "--wait")
+
+	t.Run("every kind", func(t *testing.T) { everyKind(t, n) })
+	t.Run("verify", func(t *testing.T) { verifyMatrix(t, n, contract) })
+	t.Run("a proof is not replaced", func(t *testing.T) { keepsProofs(t, n, contract) })
+	t.Run("proof get", func(t *testing.T) { proofGet(t, n) })
+	t.Run("retry", func(t *testing.T) { retry(t, n) })
+	t.Run("keys", func(t *testing.T) { keys(t, n) })
+	t.Run("status and lock", func(t *testing.T) { statusAndLock(t, n) })
+	t.Run("kill a member", func(t *testing.T) { killMember(t, n, work) })
+	t.Run("stop, resume, reset", func(t *testing.T) { stopResumeReset(t, n, contract) })
+}
+
+// report is what verify --json prints, as far as the tests look.
+type report struct {
+	Exit   int
+	Result string
+	Steps  []struct{ Name, Outcome string }
+}
+
+func verified(t *testing.T, code int, args ...string) report {
+	t.Helper()
+	r := must(t, code, append([]string{"verify", "--json"}, args...)...)
+	var out report
+	if err := json.Unmarshal([]byte(r.out), &out); err != nil {
+		t.Fatalf("%v in %s", err, r.out)
+	}
+	if out.Exit != code {
+		t.Fatalf("the report says exit %d, the process ended with %d", out.Exit, code)
+	}
+	return out
+}
+
+func (r report) outcome(step string) string {
+	for _, s := range r.Steps {
+		if s.Name == step {
+			return s.Outcome
+		}
+	}
+	return ""
+}
+
+// certificate makes a self-signed certificate in PEM, and its DER.
+func certificate(t *testing.T) (pemText string, der []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	if der, err = x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key); err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), der
+}
+
+// everyKind preserves one record of each kind in one dossier, closes it, and
+// verifies each offline.
+func everyKind(t *testing.T, n *devnet) {
+	work := t.TempDir()
+	certPEM, certDER := certificate(t)
+	cert := file(t, work, "cert.pem", certPEM)
+	sig := file(t, work, "sig.bin", "the signature value")
+	facts := func(name string) string {
+		return file(t, work, name, `{"姓名": "林晓", "证件号码": "110101199003070038"}`)
+	}
+	text := func(name string) string { return file(t, work, name, "content of "+name) }
+	dossier := string(client.NewDossier())
+	kinds := []struct {
+		kind, path string
+		flags      []string
+	}{
+		{"contract.original", text("original.txt"), nil},
+		{"contract.attachment", text("attachment.txt"), nil},
+		{"identity.person", facts("person.json"), []string{"--method", "id_card", "--result", "passed"}},
+		{"identity.company", facts("company.json"), []string{"--method", "licence", "--result", "inconclusive"}},
+		{"identity.certificate", facts("certificate.json"), []string{"--certificate", cert, "--algorithm", "ecdsa", "--result", "passed"}},
+		{"signing.intent", facts("intent.json"), []string{"--method", "sms_code", "--result", "passed"}},
+		{"signing.signature", facts("signature.json"), []string{"--certificate", cert, "--signature", sig}},
+		{"signing.seal", facts("seal.json"), []string{"--certificate", cert, "--signature", sig}},
+		{"contract.final", text("final.txt"), nil},
+	}
+	var proofs []string
+	for i, k := range kinds {
+		args := append([]string{"submit", k.path, "--kind", k.kind, "--dossier", dossier, "--step", fmt.Sprint(i + 1),
+			"--home", n.home(vendor), "--wait"}, k.flags...)
+		if i > 0 {
+			args = append(args, "--prev", proofs[i-1])
+		}
+		must(t, 0, args...)
+		content := k.path
+		if !strings.HasPrefix(k.kind, "contract.") {
+			content += ".claims.json"
+			if fi, err := os.Stat(content); err != nil || fi.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %v, want a file of mode 0600", content, err)
+			}
+		}
+		proofs = append(proofs, content+".qifeng.json")
+		if r := verified(t, 0, content, "--policy", n.policyPath()); r.outcome("content") != "proved" {
+			t.Errorf("%s: content is %q", k.kind, r.outcome("content"))
+		}
+	}
+	closing := filepath.Join(work, "closing.qifeng.json")
+	must(t, 0, append([]string{"submit", "--kind", "dossier.close", "--dossier", dossier, "--out", closing,
+		"--home", n.home(vendor), "--wait"}, proofs...)...)
+	verified(t, 0, closing, "--policy", n.policyPath())
+
+	f := parse(t, closing)
+	if s := f.RecordOf().Submission; s.Count != uint64(len(kinds)) {
+		t.Errorf("the closing counts %d submissions, want %d", s.Count, len(kinds))
+	}
+	if s := parse(t, proofs[4]).RecordOf().Submission; *s.Certificate != merkle.Sum(certDER) {
+		t.Error("the certificate's digest is not over its DER")
+	}
+	if s := parse(t, proofs[1]).RecordOf().Submission; *s.Prev != parse(t, proofs[0]).RecordOf().Pair() {
+		t.Error("prev is not the pair of the submission before")
+	}
+}
+
+func parse(t *testing.T, path string) *proof.File {
+	t.Helper()
+	f, err := proof.Parse(read(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// verifyMatrix is what a court may be given: true, false, foreign, unreadable.
+func verifyMatrix(t *testing.T, n *devnet, contract string) {
+	work := t.TempDir()
+	good, policy := contract+".qifeng.json", n.policyPath()
+	text := read(t, good)
+	other := file(t, work, "other.pdf", "another contract")
+	other2 := otherChain(t, work)
+	strangers := file(t, work, "policy-strangers.txt", string(strangersPolicy(t, n)))
+	truncated := file(t, work, "truncated.json", string(text[:len(text)/2]))
+	record := strings.Replace(string(text), `contract.final`, `contract.original`, 1)
+	noQuorum := file(t, work, "policy-no-quorum.txt", strings.Replace(string(read(t, policy)), "quorum 3 of 4", "quorum 1 of 4", 1))
+
+	verified(t, 0, contract, "--policy", policy)
+	verified(t, 0, contract, "--proof", good, "--policy", policy, "--lang", "en")
+	if r := verified(t, 0, good, "--policy", policy); r.outcome("content") != "not present" {
+		t.Errorf("without content the step is %q", r.outcome("content"))
+	}
+	if r := verified(t, 1, other, "--proof", good, "--policy", policy); r.outcome("content") != "failed" {
+		t.Errorf("with another file the content is %q", r.outcome("content"))
+	}
+	verified(t, 1, contract, "--proof", file(t, work, "kind.json", record), "--policy", policy)
+	if r := verified(t, 3, contract, "--policy", other2); r.outcome("chain") != "failed" {
+		t.Errorf("with a policy of another chain the chain is %q", r.outcome("chain"))
+	}
+	if r := verified(t, 3, contract, "--policy", strangers); r.outcome("quorum") != "failed" {
+		t.Errorf("with a policy of strangers the quorum is %q", r.outcome("quorum"))
+	}
+	for name, args := range map[string][]string{
+		"truncated proof":       {contract, "--proof", truncated, "--policy", policy},
+		"no proof file":         {other, "--policy", policy},
+		"missing content":       {filepath.Join(work, "none"), "--policy", policy},
+		"content is a folder":   {work, "--proof", good, "--policy", policy},
+		"proof is a folder":     {contract, "--proof", work, "--policy", policy},
+		"proof is the contract": {contract, "--proof", contract, "--policy", policy},
+		"policy is a proof":     {contract, "--policy", good},
+		"policy without quorum": {contract, "--policy", noQuorum},
+		"missing policy":        {contract, "--policy", filepath.Join(work, "none")},
+		"no policy":             {contract},
+		"unknown flag":          {contract, "--policy", policy, "--api", "http://127.0.0.1:1"},
+	} {
+		if r := run(t, append([]string{"verify"}, args...)...); r.code != 2 || r.err == "" || strings.Contains(r.err, "panic") {
+			t.Errorf("%s: exit code %d, want 2 and a reason: %s%s", name, r.code, r.out, r.err)
+		}
+	}
+	flips(t, n, contract, text)
+}
+
+// otherChain founds another consortium and returns its policy.
+func otherChain(t *testing.T, work string) string {
+	t.Helper()
+	cards := []string{}
+	for i, role := range []string{"court", "notary", "arbitration", "vendor"} {
+		h := filepath.Join(work, role)
+		must(t, 0, "init", "--home", h, "--id", role+"-b", "--role", role, "--name", role,
+			"--peer-address", fmt.Sprintf("127.0.0.1:%d", 20000+i))
+		cards = append(cards, filepath.Join(h, "card.json"))
+	}
+	out := filepath.Join(work, "genesis")
+	must(t, 0, append([]string{"genesis", "build", "--name", "other", "--out", out}, cards...)...)
+	return filepath.Join(out, "policy.txt")
+}
+
+// flips changes single bytes all over the proof: none of them may be proved.
+func flips(t *testing.T, n *devnet, contract string, text []byte) {
+	content := merkle.Sum(read(t, contract))
+	p := n.policy(t)
+	for i := 0; i < len(text); i += 7 {
+		b := bytes.Clone(text)
+		b[i] ^= 1
+		f, err := proof.Parse(b)
+		if err != nil {
+			continue
+		}
+		if bytes.Equal(mustMarshal(t, f), text) {
+			continue // the byte is layout, which is free
+		}
+		r := proof.Verify(f, p, &proof.Content{Digest: content, Size: uint64(len(read(t, contract)))}, proof.Options{})
+		if r.Result == proof.Proved && sameEvidence(f, text) {
+			continue // what changed is a line that the policy does not know
+		}
+		if r.Result == proof.Proved {
+			t.Errorf("byte %d changed and the proof still verifies", i)
+		}
+	}
+}
+
+func mustMarshal(t *testing.T, f *proof.File) []byte {
+	t.Helper()
+	b, err := f.Marshal()
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// sameEvidence reports whether only the note's signature lines differ: a line
+// whose name or key id is changed belongs to nobody, and C2SP has verifiers
+// ignore it; the quorum was met without it.
+func sameEvidence(f *proof.File, text []byte) bool {
+	was, err := proof.Parse(text)
+	if err != nil {
+		return false
+	}
+	f.Checkpoint = was.Checkpoint
+	a, err1 := f.Marshal()
+	b, err2 := was.Marshal()
+	return err1 == nil && err2 == nil && bytes.Equal(a, b)
+}
+
+// strangersPolicy is the network's policy with seal keys that no member has.
+func strangersPolicy(t *testing.T, n *devnet) []byte {
+	t.Helper()
+	p := n.policy(t)
+	for i := range p.Epochs[0].Members {
+		m := &p.Epochs[0].Members[i]
+		for alg, key := range map[*gm.PublicKey]gm.Alg{&m.SealSM2: gm.SM2, &m.SealEd25519: gm.Ed25519, &m.Log: gm.Ed25519} {
+			k, err := gm.GenerateKey(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			*alg = k.Public()
+		}
+	}
+	text, err := p.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func keepsProofs(t *testing.T, n *devnet, contract string) {
+	before := read(t, contract+".qifeng.json")
+	must(t, 2, "submit", contract, "--home", n.home(vendor), "--wait")
+	if !bytes.Equal(read(t, contract+".qifeng.json"), before) {
+		t.Fatal("an existing proof was replaced")
+	}
+	must(t, 0, "submit", contract, "--home", n.home(vendor), "--wait", "--force")
+	if bytes.Equal(read(t, contract+".qifeng.json"), before) {
+		t.Fatal("--force did not replace the proof")
+	}
+	if exists(contract + ".qifeng.pending") {
+		t.Fatal("the kept request was not removed")
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// proofGet first has a receipt, then the proof in its place.
+func proofGet(t *testing.T, n *devnet) {
+	work := t.TempDir()
+	a, b := file(t, work, "a.txt", "a"), file(t, work, "b.txt", "b")
+	r := must(t, 0, "submit", a, b, "--home", n.home(vendor), "--json")
+	var lines []struct{ ID, State, Out string }
+	if err := json.Unmarshal([]byte(r.out), &lines); err != nil || len(lines) != 2 {
+		t.Fatalf("%v in %s", err, r.out)
+	}
+	if lines[0].State != "accepted" {
+		t.Errorf("without --wait the state is %q", lines[0].State)
+	}
+	if rep := verified(t, 3, a, "--policy", n.policyPath()); rep.outcome("receipt") != "proved" {
+		t.Errorf("the receipt is %q", rep.outcome("receipt"))
+	}
+	must(t, 0, "proof", "get", lines[0].Out, "--home", n.home(vendor))
+	verified(t, 0, a, "--policy", n.policyPath())
+	byID := filepath.Join(work, "by-id.json")
+	must(t, 0, "proof", "get", lines[1].ID, "--home", n.home(vendor), "--out", byID)
+	verified(t, 0, b, "--proof", byID, "--policy", n.policyPath())
+	must(t, 2, "proof", "get", lines[1].ID, "--home", n.home(vendor), "--out", lines[0].Out)
+	must(t, 1, "proof", "get", strings.Repeat("0", 64), "--home", n.home(vendor))
+
+	exported := must(t, 0, "proof", "export", byID, "--format", "tlog-proof", "--policy", n.policyPath())
+	if !strings.HasPrefix(exported.out, "c2sp.org/tlog-proof@v1\n") {
+		t.Errorf("the export begins %.40q", exported.out)
+	}
+	name := strings.TrimSpace(exported.err[strings.LastIndex(exported.err, "stock-policies/"):])
+	if !exists(filepath.Join(n.dir, name)) {
+		t.Errorf("the stock policy %s that the export names is not there", name)
+	}
+}
+
+// retry sends the same bytes again, and the same submissions under a new
+// statement: the stored receipt answers both, byte for byte.
+func retry(t *testing.T, n *devnet) {
+	ctx := context.Background()
+	c, s := n.client(t, vendor, client.Options{}), n.submitter(t)
+	sub := s.NewContract(evidence.ContractFinal, merkle.Sum([]byte("retried")), 7)
+	req, err := s.NewRequest(sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.NewRequest(sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first json.RawMessage
+	for i, raw := range [][]byte{req.Raw, req.Raw, again.Raw} {
+		answer, err := c.Submit(ctx, raw, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = answer.Records[0].File
+		}
+		if !bytes.Equal(answer.Records[0].File, first) {
+			t.Errorf("answer %d is another one:\n%s\nfirst:\n%s", i, answer.Records[0].File, first)
+		}
+	}
+	records, err := c.Record(ctx, req.Submissions[0].ID())
+	if err != nil || len(records) != 1 {
+		t.Fatalf("%d records of one submission, %v", len(records), err)
+	}
+	// Equal content, another submission: another id.
+	twin, err := s.NewRequest(s.NewContract(evidence.ContractFinal, merkle.Sum([]byte("retried")), 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if twin.Submissions[0].ID() == req.Submissions[0].ID() {
+		t.Error("two submissions of equal content have one id")
+	}
+}
+
+// keys registers a second key, submits with it, revokes it, and is refused.
+func keys(t *testing.T, n *devnet) {
+	work := t.TempDir()
+	key := filepath.Join(work, "orders.pem")
+	must(t, 0, "key", "new", "orders", "--home", n.home(vendor), "--out", key, "--alg", "ed25519")
+	doc := file(t, work, "doc.txt", "signed with another key")
+	if r := must(t, 1, "submit", doc, "--home", n.home(vendor), "--key", key); !strings.Contains(r.err, "unknown-key") {
+		t.Errorf("an unregistered key is refused with: %s", r.err)
+	}
+	if exists(doc + ".qifeng.pending") {
+		t.Error("a refused request was kept")
+	}
+	must(t, 0, "key", "register", key, "--home", n.home(vendor))
+	must(t, 0, "submit", doc, "--home", n.home(vendor), "--key", key, "--wait")
+	verified(t, 0, doc, "--policy", n.policyPath())
+	must(t, 0, "key", "revoke", "orders", "--home", n.home(vendor))
+	if r := must(t, 0, "key", "list", "--home", n.home(vendor)); !strings.Contains(r.out, "revoked at ledger") {
+		t.Errorf("key list does not show the revocation: %s", r.out)
+	}
+	must(t, 1, "submit", file(t, work, "late.txt", "late"), "--home", n.home(vendor), "--key", key)
+	verified(t, 0, doc, "--policy", n.policyPath()) // what was sealed before stays proved
+}
+
+func statusAndLock(t *testing.T, n *devnet) {
+	for _, m := range members {
+		n.ready(t, m)
+		r := must(t, 0, "status", "--home", n.home(m), "--json")
+		var st client.Status
+		if err := json.Unmarshal([]byte(r.out), &st); err != nil || !st.Ready || len(st.Members) != 4 {
+			t.Errorf("%s: %v in %s", m, err, r.out)
+		}
+	}
+	if r := must(t, 0, "status", "--home", n.home("court-a")); !strings.Contains(r.out, "arbitration-a") {
+		t.Errorf("status does not name the members: %s", r.out)
+	}
+	must(t, 1, "start", "--home", n.home(vendor))
+	must(t, 1, "devnet", "--dir", n.dir)
+	must(t, 1, "devnet", "reset", "--dir", n.dir, "--yes")
+}
+
+// killMember kills one with kill -9: the others go on, it comes back, and it
+// catches up.
+func killMember(t *testing.T, n *devnet, work string) {
+	old := n.pid(t, "notary-a")
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	doc := file(t, work, "while-one-is-down.txt", "three are enough")
+	must(t, 0, "submit", doc, "--home", n.home(vendor), "--wait")
+	verified(t, 0, doc, "--policy", n.policyPath())
+	want := parse(t, doc+".qifeng.json").Batch.Index
+	c := n.client(t, "notary-a", client.Options{Attempts: 1, Timeout: 2 * time.Second})
+	eventually(t, readyFor, "notary-a back and caught up", func() error {
+		st, err := c.Status(context.Background())
+		if err != nil {
+			return err
+		}
+		if !st.Ready || st.Ledger.SealedSize <= want {
+			return fmt.Errorf("ready %v, sealed %d, want more than %d; %v", st.Ready, st.Ledger.SealedSize, want, st.Reasons)
+		}
+		return nil
+	})
+	if n.pid(t, "notary-a") == old {
+		t.Error("notary-a is the same process")
+	}
+}
+
+// stopResumeReset ends the network in every way there is.
+func stopResumeReset(t *testing.T, n *devnet, contract string) {
+	ids := map[string]int{}
+	for _, m := range members {
+		ids[m] = n.pid(t, m)
+	}
+	if took := n.sup.end(t, syscall.SIGINT); took > 6*time.Second {
+		t.Errorf("Ctrl-C took %v", took)
+	}
+	gone(t, ids)
+	verified(t, 0, contract, "--policy", n.policyPath()) // with every server stopped
+	must(t, 1, "status", "--home", n.home(vendor), "--timeout", "1s")
+	must(t, 0, "config", "check", "--home", n.home(vendor))
+
+	url := n.url(t, vendor)
+	n.up(t)
+	if n.url(t, vendor) != url {
+		t.Error("a resumed network has other ports")
+	}
+	byID := filepath.Join(t.TempDir(), "again.json")
+	must(t, 0, "proof", "get", string(parse(t, contract+".qifeng.json").RecordOf().ID()), "--home", n.home(vendor), "--out", byID)
+	verified(t, 0, contract, "--proof", byID, "--policy", n.policyPath())
+
+	// The supervisor killed: the kernel stops its members, nothing stays locked.
+	for _, m := range members {
+		ids[m] = n.pid(t, m)
+	}
+	n.sup.end(t, syscall.SIGKILL)
+	gone(t, ids)
+	keep := file(t, n.dir, "mine.txt", "not the network's")
+	must(t, 2, "devnet", "reset", "--dir", n.dir)
+	must(t, 0, "devnet", "reset", "--dir", n.dir, "--yes")
+	if !exists(keep) || exists(n.home(vendor)) {
+		t.Error("reset deleted too much or too little")
+	}
+	must(t, 2, "devnet", "reset", "--dir", n.dir, "--yes")
+	must(t, 2, "devnet", "--dir", n.dir) // holds another's file now
+}
+
+// gone waits until processes have ended.
+func gone(t *testing.T, pids map[string]int) {
+	t.Helper()
+	for m, pid := range pids {
+		eventually(t, 10*time.Second, m+" ended", func() error {
+			if err := syscall.Kill(pid, 0); err == nil {
+				return fmt.Errorf("process %d lives", pid)
+			}
+			return nil
+		})
+	}
+}

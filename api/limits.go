@@ -52,7 +52,7 @@ const (
 
 	// drainTime is what requests get to end after the order to stop; the whole
 	// process has 5 s (issue, part 11), the other rooms need the rest.
-	drainTime = 3 * time.Second
+	drainTime = 2 * time.Second
 
 	// retryAfter is what a client is told to wait when the node is busy: a batch
 	// takes about this long to reach the chain.

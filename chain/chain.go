@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cometbft/cometbft/p2p"
 
@@ -61,11 +62,12 @@ func Start(ctx context.Context, config Config) (*Chain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the chain: %w", err)
 	}
-	seals := newReactor(ch.log, cfg.Now, ch.sealer.deliver)
+	seals := newReactor(c, ch.log, cfg.Now, ch.sealer.deliver)
 	ch.sealer.net = seals
 	app := &watched{Application: ch.app, fail: ch.fail, double: doubleGuard{address: pv.Key.Address,
 		lastSigned: func() int64 { return pv.LastSignState.Height }}}
-	if ch.comet, err = newComet(ctx, c, &cfg, app, pv, nodeKey, seals, cometLog{log: ch.log, fail: ch.fail}); err != nil {
+	log := cometLog{log: ch.log, fail: ch.fail, stopping: &ch.stopping}
+	if ch.comet, err = newComet(ctx, c, &cfg, app, pv, nodeKey, seals, log); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the chain: %w", err), ch.store.close())
 	}
 	if err := ch.comet.node.Start(); err != nil {
@@ -136,14 +138,26 @@ func (ch *Chain) peerAddresses() []string {
 
 // Stop leaves the consortium and closes the ledger, in this order: seals and
 // dialling end, CometBFT ends, its goroutines and ours are waited for, the
-// store closes. It may be called more than once.
+// store closes. It may be called more than once, and it does not wait for ever:
+// CometBFT may hang in a dial or a handshake. Then an error says so, and the
+// process must end; what must be on disk is on disk already.
 func (ch *Chain) Stop() error {
 	ch.stopOnce.Do(func() {
 		ch.stopping.Store(true)
 		ch.cancel()
-		err := ch.comet.stop()
-		ch.wg.Wait()
-		ch.stopErr = errors.Join(err, ch.store.close())
+		done := make(chan error, 1)
+		go func() {
+			err := ch.comet.stop()
+			ch.wg.Wait()
+			done <- errors.Join(err, ch.store.close())
+		}()
+		timer := time.NewTimer(stopWithin)
+		defer timer.Stop()
+		select {
+		case ch.stopErr = <-done:
+		case <-timer.C:
+			ch.stopErr = fmt.Errorf("CometBFT did not stop within %s", stopWithin)
+		}
 	})
 	return ch.stopErr
 }

@@ -161,22 +161,12 @@ func newComet(ctx context.Context, c *consortium, cfg *Config, app abci.Applicat
 	return &comet{node: n, dbs: dbs}, nil
 }
 
-// stop stops the node and waits, but not for ever: CometBFT may hang in a dial
-// or a handshake, and what must be on disk is on disk already.
+// stop stops the node and waits for it.
 func (c *comet) stop() error {
-	done := make(chan error, 1)
-	go func() {
-		err := c.node.Stop()
-		if err == nil {
-			c.node.Wait()
-		}
-		c.dbs.close()
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(stopWithin):
-		return fmt.Errorf("CometBFT did not stop within %s", stopWithin)
+	err := c.node.Stop()
+	if err == nil {
+		c.node.Wait()
 	}
+	c.dbs.close()
+	return err
 }

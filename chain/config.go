@@ -60,6 +60,8 @@ func (cfg *Config) validate(c *consortium) error {
 		return errors.New("the folder is not set")
 	case cfg.GuardPath == "" || cfg.ConsensusKeyPath == "" || cfg.NodeKeyPath == "":
 		return errors.New("the paths of guard, consensus key and node key must all be set")
+	case c.genesis.CreatedAt.Sub(cfg.Now()) > maxGenesisAhead:
+		return fmt.Errorf("the genesis is dated %s, after this node's clock", c.genesis.CreatedAt.Format(time.RFC3339))
 	case cfg.Heartbeat < 0 || cfg.TimeoutCommit < 0 || cfg.Reseal < 0:
 		return errors.New("heartbeat, commit timeout and reseal interval are not negative")
 	}

@@ -49,7 +49,7 @@ const (
 	// seals of 30 members takes 9.2 KiB.
 	maxSealMessage = 16 << 10
 	// maxWants bounds how many sizes one round of asking names.
-	maxWants = 16
+	maxWants = 32
 	// maxHeldPerMember bounds the seals kept for sizes that this node has not
 	// reached: of a member that is ahead only the newest matter.
 	maxHeldPerMember = 4
@@ -86,7 +86,10 @@ const (
 	// dialEvery is the pace of dialling members that are away. It doubles up to
 	// dialSlowest.
 	dialEvery   = 250 * time.Millisecond
-	dialSlowest = 2 * time.Second
+	dialSlowest = time.Second
+	// maxGenesisAhead is how far the genesis may be dated ahead of this node's
+	// clock: CometBFT sleeps until then.
+	maxGenesisAhead = 10 * time.Second
 	// stopWithin bounds Stop.
 	stopWithin = 5 * time.Second
 	// stallHeartbeats: with a quorum of peers at our height and no block for so

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	cmtlog "github.com/cometbft/cometbft/libs/log"
 )
@@ -14,11 +15,19 @@ import (
 // here: it logs several lines a block. It also listens for the one line by which
 // CometBFT says that its consensus goroutine is gone.
 type cometLog struct {
-	log  *slog.Logger
-	fail *failure
+	log      *slog.Logger
+	fail     *failure
+	stopping *atomic.Bool // its complaints while it is being stopped are debug
 }
 
 var _ cmtlog.Logger = cometLog{}
+
+// ordinary are CometBFT's errors that are none: the seal reactor logs peers that
+// come and go, by member.
+var ordinary = map[string]bool{
+	"Stopping peer for error": true,
+	"Error on broadcast":      true,
+}
 
 // consensusFailure is what CometBFT logs after it has recovered a panic in
 // consensus (consensus/state.go, receiveRoutine).
@@ -34,11 +43,15 @@ func (l cometLog) Error(msg string, kv ...any) {
 	if strings.HasPrefix(msg, consensusFailure) {
 		l.fail.report(fmt.Errorf("CometBFT's consensus has failed: %w", errors.New(attr(kv, "err"))))
 	}
-	l.write(slog.LevelWarn, msg, kv)
+	level := slog.LevelWarn
+	if ordinary[msg] || l.stopping.Load() {
+		level = slog.LevelDebug
+	}
+	l.write(level, msg, kv)
 }
 
 func (l cometLog) With(kv ...any) cmtlog.Logger {
-	return cometLog{log: l.log.With(kv...), fail: l.fail}
+	return cometLog{log: l.log.With(kv...), fail: l.fail, stopping: l.stopping}
 }
 
 func (l cometLog) write(level slog.Level, msg string, kv []any) {

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -19,6 +20,7 @@ const sealChannel = byte(0x71)
 // the goroutine that calls Receive also serves the peer's consensus messages.
 type reactor struct {
 	p2p.BaseReactor
+	c       *consortium
 	deliver func(inbound)
 	log     *slog.Logger
 	now     func() time.Time
@@ -43,8 +45,8 @@ func (b *budget) take(now time.Time) bool {
 	return true
 }
 
-func newReactor(log *slog.Logger, now func() time.Time, deliver func(inbound)) *reactor {
-	r := &reactor{deliver: deliver, log: log, now: now, budgets: map[p2p.ID]*budget{}}
+func newReactor(c *consortium, log *slog.Logger, now func() time.Time, deliver func(inbound)) *reactor {
+	r := &reactor{c: c, deliver: deliver, log: log, now: now, budgets: map[p2p.ID]*budget{}}
 	r.BaseReactor = *p2p.NewBaseReactor("SEAL", r)
 	return r
 }
@@ -63,14 +65,16 @@ func (r *reactor) AddPeer(peer p2p.Peer) {
 	r.mu.Lock()
 	r.budgets[peer.ID()] = &budget{left: peerBudget, at: r.now()}
 	r.mu.Unlock()
+	r.log.Info("a member connected", "peer", r.c.byNode[string(peer.ID())], "outbound", peer.IsOutbound())
 	r.deliver(inbound{peer: string(peer.ID())})
 }
 
 // RemovePeer implements p2p.Reactor.
-func (r *reactor) RemovePeer(peer p2p.Peer, _ any) {
+func (r *reactor) RemovePeer(peer p2p.Peer, reason any) {
 	r.mu.Lock()
 	delete(r.budgets, peer.ID())
 	r.mu.Unlock()
+	r.log.Info("a member disconnected", "peer", r.c.byNode[string(peer.ID())], "reason", fmt.Sprint(reason))
 }
 
 // Receive implements p2p.Reactor. A peer that sends what does not decode is

@@ -153,6 +153,7 @@ func (s *sealer) takeHeld() {
 func (s *sealer) onTick() {
 	if s.syncing() {
 		s.inStep = false
+		s.afterCommit()
 		return
 	}
 	if !s.inStep {
@@ -185,9 +186,12 @@ func (s *sealer) stale() bool {
 // should be tried again soon.
 func (s *sealer) sealOwn(size uint64) (wait bool) {
 	st, now := s.state(), s.now()
+	if st.height == 0 {
+		return false // nothing is finalized yet
+	}
 	_, at, ok, err := s.book.store.finalized(size)
 	if err != nil || !ok {
-		s.say("cannot seal", fmt.Sprintf("size %d is not known as finalized: %v", size, err))
+		s.refuse(&refusedSeal{text: fmt.Sprintf("size %d is not known as finalized: %v", size, err), alarm: true})
 		return false
 	}
 	rootAt := func(n uint64) (merkle.Digest, error) { return merkle.RootAt(n, s.book.store) }
@@ -240,13 +244,6 @@ func (s *sealer) refuse(why *refusedSeal) {
 	}
 }
 
-func (s *sealer) say(text, reason string) {
-	if reason != s.lastReason {
-		s.lastReason = reason
-		s.log.Warn(text, "reason", reason)
-	}
-}
-
 // put stores a seal and tells whoever must know.
 func (s *sealer) put(w wireSeal, live bool) outcome {
 	out, err := s.book.put(w, live, s.state().size)
@@ -271,9 +268,16 @@ func (s *sealer) receive(in inbound) {
 	}
 	switch in.msg.kind {
 	case msgLive, msgAnswer:
+		newest := s.state().size
 		for _, w := range in.msg.seals {
-			if out := s.put(w, in.msg.kind == msgLive); out == stored || out == sealed {
+			live := in.msg.kind == msgLive
+			out := s.put(w, live)
+			fresh := out == stored || out == sealed
+			if fresh && !live && w.size < newest {
 				s.asking.progress = true
+			}
+			if live && w.seal.Member == s.self && (fresh || out == holding || out == conflict) {
+				s.alarm("a seal of this member arrived that this node did not give: its seal keys are in use elsewhere", "size", w.size)
 			}
 		}
 	case msgWant:

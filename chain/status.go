@@ -157,8 +157,30 @@ func (ch *Chain) quorumStatus(members []MemberStatus, now time.Time) QuorumStatu
 	if v.Met {
 		return QuorumStatus{Met: true}
 	}
-	return QuorumStatus{Missing: strings.TrimSuffix(fmt.Sprintf("%s; not sealing: %s", v.Missing, strings.Join(absent, ", ")), "; "),
-		Since: ch.lastMet(size, all)}
+	text := ch.shortfall(size, v)
+	if len(absent) > 0 {
+		text += "; not sealing: " + strings.Join(absent, ", ")
+	}
+	return QuorumStatus{Missing: text, Since: ch.lastMet(size, all)}
+}
+
+// shortfall says by how much the members that are sealing miss the quorum.
+func (ch *Chain) shortfall(size uint64, v checkpoint.Verdict) string {
+	e, err := ch.c.policy.EpochOf(size)
+	if err != nil {
+		return err.Error()
+	}
+	var parts []string
+	if v.Members < e.Quorum.Members {
+		parts = append(parts, fmt.Sprintf("%d of %d members are sealing, %d are needed", v.Members, len(e.Members), e.Quorum.Members))
+	}
+	if v.NeutralRoles < e.Quorum.NeutralRoles {
+		parts = append(parts, fmt.Sprintf("%d different neutral roles are sealing, %d are needed", v.NeutralRoles, e.Quorum.NeutralRoles))
+	}
+	if len(parts) == 0 {
+		return v.Missing // a role that the rule names
+	}
+	return strings.Join(parts, "; ")
 }
 
 func absence(m MemberStatus) string {

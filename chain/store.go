@@ -78,7 +78,10 @@ var errNotFound = errors.New("not found")
 // openStore opens or creates the store of a chain and returns the committed
 // state.
 func openStore(dir string, c *consortium) (*store, *state, error) {
-	db, err := leveldb.OpenFile(dir, &opt.Options{Filter: nil, Strict: opt.StrictAll &^ opt.StrictRecovery})
+	// Not opt.StrictJournal: after a power failure the journal may end in a
+	// write that was not fsynced, and is then cut there. loadState finds what
+	// should not be cut.
+	db, err := leveldb.OpenFile(dir, &opt.Options{Strict: opt.DefaultStrict})
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the ledger store %s: %w", dir, err)
 	}

@@ -31,7 +31,7 @@ func (s *Server) begin(c *gin.Context) {
 	c.Next()
 	s.log.Info("request",
 		"request_id", requestID(c), "method", method(c), "route", route(c),
-		"status", c.Writer.Status(), "bytes", c.Writer.Size(), "took", time.Since(start))
+		"status", c.Writer.Status(), "bytes", c.Writer.Size(), "took_us", time.Since(start).Microseconds())
 }
 
 // recovery turns a panic into a problem document and a log line with the stack.

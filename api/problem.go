@@ -23,8 +23,8 @@ type kind struct {
 }
 
 var (
-	badRequest    = kind{http.StatusBadRequest, "bad-request", "The request cannot be read", ""}
-	badParameter  = kind{http.StatusBadRequest, "bad-parameter", "A parameter of the request is wrong", ""}
+	badRequest    = kind{http.StatusBadRequest, "bad-request", "The request cannot be read", "send the whole body again"}
+	badParameter  = kind{http.StatusBadRequest, "bad-parameter", "A parameter of the request is wrong", "correct the named parameter"}
 	invalid       = kind{http.StatusBadRequest, "invalid", "The content of the request is not valid", "correct the named field; nothing was stored"}
 	stale         = kind{http.StatusBadRequest, "stale-statement", "The statement's date is outside the replay window", "set the clock right and sign a new statement; the submissions may stay as they are"}
 	unknownKey    = kind{http.StatusForbidden, "unknown-key", "The key is not registered for this", "register it with `qifeng key register` and wait until it is on the chain"}
@@ -34,10 +34,10 @@ var (
 	notFound      = kind{http.StatusNotFound, "not-found", "There is no such thing here", ""}
 	noMethod      = kind{http.StatusMethodNotAllowed, "method-not-allowed", "The method is not allowed here", "see the Allow header"}
 	notSealed     = kind{http.StatusConflict, "not-sealed-yet", "The record is stored but not sealed yet", "ask again, or send `Prefer: wait=30`"}
-	conflict      = kind{http.StatusConflict, "conflict", "The request contradicts what is on the chain", ""}
+	conflict      = kind{http.StatusConflict, "conflict", "The request contradicts what is on the chain", "look at what is there first: GET /v1/keys"}
 	tooLarge      = kind{http.StatusRequestEntityTooLarge, "body-too-large", "The request's body is too large", "send fewer submissions in one request"}
 	mediaType     = kind{http.StatusUnsupportedMediaType, "unsupported-media-type", "The body must be plain JSON", "send `Content-Type: application/json` without a content encoding"}
-	uriTooLong    = kind{http.StatusRequestURITooLong, "query-too-long", "The query is too long", ""}
+	uriTooLong    = kind{http.StatusRequestURITooLong, "query-too-long", "The query is too long", "ask for one thing at a time"}
 	internalFault = kind{http.StatusInternalServerError, "internal", "The node failed", "tell the operator the request_id"}
 	tamperedFault = kind{http.StatusInternalServerError, "tampered", "The node refuses to give out what it cannot prove", "tell the operator the request_id, and ask another member"}
 	busy          = kind{http.StatusServiceUnavailable, "busy", "The node takes no more at the moment", "send the same bytes again after Retry-After seconds: a retry stores nothing twice"}

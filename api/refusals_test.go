@@ -248,6 +248,9 @@ func TestReadRefusals(t *testing.T) {
 			if p.Status != tc.status || p.Code != tc.code || p.Field != tc.field {
 				t.Errorf("got %s, want %d %s %q", body, tc.status, tc.code, tc.field)
 			}
+			if p.Status == 400 && (p.Mend == "" || p.Detail == "") {
+				t.Errorf("no detail or mend: %s", body)
+			}
 		})
 	}
 }

@@ -74,11 +74,7 @@ func (a *app) proofGet(ctx context.Context, ref, policyPath string, force bool) 
 	if err != nil {
 		return err
 	}
-	f, err := c.WaitProof(ctx, id)
-	if errors.Is(err, context.DeadlineExceeded) && client.HasCode(err, "not-sealed-yet") {
-		a.note("尚未会签，未改动任何文件", "not sealed yet; no file was changed")
-		return quietExit(exitNotProved)
-	}
+	f, err := a.waitProof(ctx, c, id)
 	if err != nil {
 		return err
 	}
@@ -100,6 +96,21 @@ func (a *app) proofGet(ctx context.Context, ref, policyPath string, force bool) 
 	}
 	a.say("证明已验证并写入 %s", "proof verified and written to %s", out)
 	return nil
+}
+
+// waitProof asks for a proof, and waits while the node says that it is not
+// sealed yet. Only a node that has said so makes the end of the wait a "not
+// proved"; one that never answered is a failure.
+func (a *app) waitProof(ctx context.Context, c *client.Client, id evidence.ID) (*proof.File, error) {
+	f, err := c.Proof(ctx, id, 0)
+	if !client.HasCode(err, "not-sealed-yet") {
+		return f, err
+	}
+	if f, err = c.WaitProof(ctx, id); errors.Is(err, context.DeadlineExceeded) {
+		a.note("尚未会签，未改动任何文件", "not sealed yet; no file was changed")
+		return nil, quietExit(exitNotProved)
+	}
+	return f, err
 }
 
 // mayReplace lets a proof take the place of nothing, or of a receipt or proof

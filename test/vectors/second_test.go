@@ -1,0 +1,176 @@
+package vectors
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+)
+
+// verifier2 is the path of the second verifier.
+var verifier2 = filepath.Join("..", "verifier2", "verify.py")
+
+// python says how to run the second verifier. Where it cannot run the test is
+// skipped on a developer's machine and fails in CI.
+func python(t *testing.T) string {
+	t.Helper()
+	for _, program := range []string{"python3", "openssl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("CI needs %s: %v", program, err)
+			}
+			t.Skipf("the second verifier needs %s: %v", program, err)
+		}
+	}
+	return "python3"
+}
+
+// answers is what verify.py --vectors prints; lists are in the files' order.
+type answers struct {
+	CanonicalJSON []bool `json:"canonical-json"`
+	Roots         []bool `json:"merkle-roots"`
+	Inclusion     []bool `json:"merkle-inclusion"`
+	Consistency   []bool `json:"merkle-consistency"`
+	Policy        []bool `json:"policy"`
+	Note          []struct {
+		Open       bool     `json:"open"`
+		Counted    []string `json:"counted"`
+		SealedTime int64    `json:"sealed_time"`
+	} `json:"note"`
+	Proofs []struct {
+		Exit   int             `json:"exit"`
+		Report json.RawMessage `json:"report"`
+	} `json:"proofs"`
+	SM3 string `json:"sm3"`
+}
+
+func TestSecondVerifier(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), python(t), verifier2, "--vectors", ".")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.Bytes())
+	}
+	var a answers
+	if err := json.Unmarshal(out, &a); err != nil {
+		t.Fatal(err)
+	}
+	// GB/T 32905-2016, second example, by the plain Python that stands in where hashlib has no SM3.
+	if a.SM3 != "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732" {
+		t.Errorf("SM3 in plain Python is %s", a.SM3)
+	}
+	t.Run("tables", func(t *testing.T) { compareTables(t, &a) })
+	t.Run("proofs", func(t *testing.T) { compareProofs(t, &a) })
+}
+
+func compareTables(t *testing.T, a *answers) {
+	var documents []documentCase
+	readJSON(t, "canonical-json.json", &documents)
+	equal(t, "canonical JSON", documents, a.CanonicalJSON, func(c documentCase) (string, bool) { return c.Reading + " " + c.Name, c.Valid })
+	var trees merkleFile
+	readJSON(t, "merkle.json", &trees)
+	equal(t, "root", trees.Roots, a.Roots, func(p pairJSON) (string, bool) { return p.SM3, true })
+	equal(t, "inclusion", trees.Inclusion, a.Inclusion, func(c inclusionCase) (string, bool) { return c.Name, c.Valid })
+	equal(t, "consistency", trees.Consistency, a.Consistency, func(c consistencyCase) (string, bool) { return c.Name, c.Valid })
+	var policies policyFile
+	readJSON(t, "policy.json", &policies)
+	equal(t, "policy", policies.Cases, a.Policy, func(c policyCase) (string, bool) { return c.Name, c.Valid })
+	var notes []noteCase
+	readJSON(t, "note.json", &notes)
+	if len(notes) != len(a.Note) {
+		t.Fatalf("%d answers to %d notes", len(a.Note), len(notes))
+	}
+	for i, c := range notes {
+		if got := a.Note[i]; got.Open != c.Open || !slices.Equal(got.Counted, c.Counted) || got.SealedTime != c.SealedTime {
+			t.Errorf("note %s: the second verifier says %+v, want %v %v %d", c.Name, got, c.Open, c.Counted, c.SealedTime)
+		}
+	}
+}
+
+func equal[C any](t *testing.T, what string, cases []C, got []bool, want func(C) (string, bool)) {
+	t.Helper()
+	if len(cases) != len(got) {
+		t.Fatalf("%d answers to %d cases of %s", len(got), len(cases), what)
+	}
+	for i, c := range cases {
+		if name, valid := want(c); got[i] != valid {
+			t.Errorf("%s %s: the second verifier says %v, want %v", what, name, got[i], valid)
+		}
+	}
+}
+
+// compareProofs compares exit codes and whole reports with those of the Go
+// verifier; only the free text of each step may differ.
+func compareProofs(t *testing.T, a *answers) {
+	var cases []proofCase
+	readJSON(t, "proofs.json", &cases)
+	if len(cases) != len(a.Proofs) {
+		t.Fatalf("%d answers to %d proofs", len(a.Proofs), len(cases))
+	}
+	for i, c := range cases {
+		r, err := judge(c.files(t))
+		exit, _, _ := outcomes(r, err)
+		got := a.Proofs[i]
+		if got.Exit != exit {
+			t.Errorf("%s: the second verifier ends with exit code %d, the first with %d (%v)", c.Name, got.Exit, exit, err)
+		}
+		if exit == 2 {
+			continue
+		}
+		if want, got := withoutDetail(t, r.JSON()), withoutDetail(t, got.Report); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: the reports differ:\nfirst:  %v\nsecond: %v", c.Name, want, got)
+		}
+	}
+}
+
+func withoutDetail(t *testing.T, report []byte) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal(report, &m); err != nil {
+		t.Fatalf("%v: %s", err, report)
+	}
+	steps, _ := m["steps"].([]any)
+	if len(steps) != len(stepOrder) {
+		t.Fatalf("a report with %d steps", len(steps))
+	}
+	for _, s := range steps {
+		delete(s.(map[string]any), "detail")
+	}
+	return m
+}
+
+// TestSecondVerifierCommand runs the second verifier as a person would.
+func TestSecondVerifierCommand(t *testing.T) {
+	run := python(t)
+	const proofs = "files/proofs/"
+	for _, c := range []struct {
+		name string
+		args []string
+		exit int
+		says string
+	}{
+		{"proved", []string{"files/content/contract.txt", "--proof", proofs + "valid-contract-final.qifeng.json"}, 0, "上链后未经篡改"},
+		{"false", []string{"files/content/content-one-bit.bin", "--proof", proofs + "valid-contract-final.qifeng.json", "--lang", "en"}, 1, "[FAILED] content"},
+		{"unreadable", []string{"files/content/contract.txt", "--proof", proofs + "file-truncated.qifeng.json"}, 2, ""},
+		{"no such file", []string{"files/content/none", "--proof", proofs + "valid-contract-final.qifeng.json"}, 2, ""},
+		{"unknown flag", []string{"--prove", "x"}, 2, ""},
+		{"not proved", []string{"files/content/contract.txt", "--proof", proofs + "receipt-only.qifeng.json", "--json"}, 3, `"result":"not proved"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), run, append([]string{verifier2, "--policy", "files/policies/trust.policy"}, c.args...)...)
+			cmd.Env = append(os.Environ(), "PYTHONIOENCODING=utf-8")
+			out, _ := cmd.CombinedOutput()
+			if got := cmd.ProcessState.ExitCode(); got != c.exit {
+				t.Errorf("exit code %d, want %d\n%s", got, c.exit, out)
+			}
+			if !bytes.Contains(out, []byte(c.says)) {
+				t.Errorf("the output lacks %q:\n%s", c.says, out)
+			}
+		})
+	}
+}

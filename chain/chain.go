@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,7 +68,7 @@ func Start(ctx context.Context, config Config) (*Chain, error) {
 	app := &watched{Application: ch.app, fail: ch.fail, double: doubleGuard{address: pv.Key.Address,
 		lastSigned: func() int64 { return pv.LastSignState.Height }}}
 	log := cometLog{log: ch.log, fail: ch.fail, stopping: &ch.stopping}
-	if ch.comet, err = newComet(ctx, c, &cfg, app, pv, nodeKey, seals, log); err != nil {
+	if ch.comet, err = newComet(ctx, c, &cfg, app, durableSigner{pv, filepath.Dir(cfg.ConsensusKeyPath)}, nodeKey, seals, log); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the chain: %w", err), ch.store.close())
 	}
 	if err := ch.comet.node.Start(); err != nil {
@@ -94,7 +95,7 @@ func open(cfg Config, c *consortium) (*Chain, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.close())
 	}
-	ch := &Chain{cfg: cfg, c: c, log: log, store: store, book: book, fail: newFailure(), change: newSignal()}
+	ch := &Chain{cfg: cfg, c: c, log: log, store: store, book: book, fail: newFailure(log), change: newSignal()}
 	ch.app = newApp(c, store, st, log)
 	ch.app.alarm = ch.alarm
 	ch.sealer = &sealer{c: c, self: cfg.Self, keys: cfg.Keys, book: book, guard: openGuard(cfg.GuardPath, c.origin),
@@ -108,6 +109,13 @@ func open(cfg Config, c *consortium) (*Chain, error) {
 	if err := ch.loadSealedHead(); err != nil {
 		return nil, errors.Join(err, store.close())
 	}
+	lies, err := book.liars()
+	if err != nil {
+		return nil, errors.Join(err, store.close())
+	}
+	for _, id := range lies {
+		ch.alarm("a member has sealed two different ledgers; both seals are kept", "member", id)
+	}
 	return ch, nil
 }
 
@@ -118,6 +126,9 @@ func (ch *Chain) work(self p2p.ID) {
 	ch.wg.Go(func() { ch.sealer.run(ctx) })
 	ch.wg.Go(func() { ch.monitor(ctx) })
 	for _, addr := range ch.peerAddresses() {
+		if strings.HasPrefix(addr, string(self)+"@") {
+			continue
+		}
 		d := dialer{self: self, addr: addr, sw: ch.comet.node.Switch()}
 		ch.wg.Go(func() { d.run(ctx) })
 	}
@@ -162,7 +173,7 @@ func (ch *Chain) Stop() error {
 	return ch.stopErr
 }
 
-// Failed yields an error when consensus has failed for good. The process must
+// Failed yields one error when consensus has failed for good. The process must
 // end then: CometBFT does not come back by itself.
 func (ch *Chain) Failed() <-chan error { return ch.fail.ch }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/p2p"
-	"github.com/cometbft/cometbft/privval"
 	"github.com/cometbft/cometbft/proxy"
 	"github.com/cometbft/cometbft/types"
 )
@@ -133,7 +132,7 @@ func (o *openDBs) close() {
 // newComet builds the node. Its handshake replays into the app what the app has
 // missed, so the app must be ready. CometBFT panics where app and blocks
 // contradict each other; that is an error here.
-func newComet(ctx context.Context, c *consortium, cfg *Config, app abci.Application, pv *privval.FilePV, key *p2p.NodeKey, seals p2p.Reactor, log cometLog) (out *comet, err error) {
+func newComet(ctx context.Context, c *consortium, cfg *Config, app abci.Application, pv types.PrivValidator, key *p2p.NodeKey, seals p2p.Reactor, log cometLog) (out *comet, err error) {
 	config, err := c.cometConfig(cfg)
 	if err != nil {
 		return nil, err

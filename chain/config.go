@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"qifeng/internal/gm"
@@ -67,6 +68,15 @@ func (cfg *Config) validate(c *consortium) error {
 	}
 	if _, _, err := net.SplitHostPort(cfg.Listen); err != nil {
 		return fmt.Errorf("the listen address %q: %w", cfg.Listen, err)
+	}
+	for _, p := range cfg.Peers {
+		id, addr, _ := strings.Cut(p, "@")
+		if _, ok := c.byNode[id]; !ok {
+			return fmt.Errorf("the peer %q: no member has this node id", p)
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("the peer %q: %w", p, err)
+		}
 	}
 	if _, ok := c.members[cfg.Self]; !ok {
 		return fmt.Errorf("%s is no member of %s", cfg.Self, c.chainID)

@@ -5,7 +5,33 @@ import (
 
 	abci "github.com/cometbft/cometbft/abci/types"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
+	"github.com/cometbft/cometbft/types"
 )
+
+// durableSigner makes sure that the last-signature file is on disk before a
+// signature is handed out. CometBFT's FilePV writes the file synchronously and
+// renames it, but does not fsync the folder: after a power failure the old file
+// could be back, and the vote out.
+type durableSigner struct {
+	types.PrivValidator
+	folder string
+}
+
+// SignVote implements types.PrivValidator.
+func (s durableSigner) SignVote(chainID string, vote *cmtproto.Vote) error {
+	if err := s.PrivValidator.SignVote(chainID, vote); err != nil {
+		return err
+	}
+	return syncFolder(s.folder)
+}
+
+// SignProposal implements types.PrivValidator.
+func (s durableSigner) SignProposal(chainID string, proposal *cmtproto.Proposal) error {
+	if err := s.PrivValidator.SignProposal(chainID, proposal); err != nil {
+		return err
+	}
+	return syncFolder(s.folder)
+}
 
 // doubleGuard finds that the consensus key of this home votes elsewhere: that
 // the chain holds a vote of it for a height that this home's last-signature
@@ -16,8 +42,8 @@ import (
 // refuses to start whenever one of the last n commits carries the own
 // signature, which after every ordinary restart they do.
 //
-// The last-signature file is fsynced before a vote leaves the process, so an
-// honest restart never finds a vote that it does not know. What a parallel copy
+// The last-signature file is on disk before a vote leaves the process (see
+// [durableSigner]), so an honest restart never finds a vote that it does not know. What a parallel copy
 // signs while this node also votes becomes CometBFT's evidence of a double
 // vote, and an alarm.
 type doubleGuard struct {

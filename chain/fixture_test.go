@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,12 +52,17 @@ func freePort(tb testing.TB) int {
 
 func newFixture(tb testing.TB) *fixture {
 	tb.Helper()
-	f := &fixture{tb: tb, parties: map[string]*party{}, ids: []string{"arbitration-a", "court-a", "notary-a", "vendor-a"}}
-	roles := []checkpoint.Role{checkpoint.Arbitration, checkpoint.Court, checkpoint.Notary, checkpoint.Vendor}
-	g := &evidence.Genesis{Name: "test", CreatedAt: time.Now().Add(-time.Minute).UTC().Truncate(time.Millisecond),
-		Quorum: checkpoint.Quorum{Members: 3, NeutralRoles: 2}}
-	for i, id := range f.ids {
-		p := newParty(tb, id, roles[i])
+	return newFixtureOf(tb, checkpoint.Quorum{Members: 3, NeutralRoles: 2}, "arbitration-a", "court-a", "notary-a", "vendor-a")
+}
+
+// newFixtureOf makes a consortium of members named after their roles.
+func newFixtureOf(tb testing.TB, q checkpoint.Quorum, ids ...string) *fixture {
+	tb.Helper()
+	f := &fixture{tb: tb, parties: map[string]*party{}, ids: ids}
+	g := &evidence.Genesis{Name: "test", CreatedAt: time.Now().Add(-time.Minute).UTC().Truncate(time.Millisecond), Quorum: q}
+	for _, id := range f.ids {
+		role, _, _ := strings.Cut(id, "-")
+		p := newParty(tb, id, checkpoint.Role(role))
 		f.parties[id] = p
 		g.Cards = append(g.Cards, p.card)
 	}

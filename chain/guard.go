@@ -133,14 +133,24 @@ type refusedSeal struct {
 
 func (r *refusedSeal) Error() string { return r.text }
 
-// allow decides whether size m may be sealed now. rootAt computes roots from
-// the own ledger, whose size is ledger.
-func (g *guard) allow(m uint64, now, blockTime time.Time, ledger uint64, rootAt func(uint64) (merkle.Digest, error)) *refusedSeal {
-	switch behind := g.have.time - now.Unix(); {
+// usable says why nothing can be sealed with this guard.
+func (g *guard) usable() *refusedSeal {
+	switch {
 	case g.broken != nil:
 		return &refusedSeal{text: fmt.Sprintf("the guard file %s cannot be used: %v", g.path, g.broken), alarm: true}
 	case g.missing:
 		return &refusedSeal{text: fmt.Sprintf("the guard file %s is missing; nothing is sealed until a sealed checkpoint of the others has been verified", g.path), alarm: true}
+	}
+	return nil
+}
+
+// allow decides whether size m may be sealed now. rootAt computes roots from
+// the own ledger, whose size is ledger.
+func (g *guard) allow(m uint64, now, blockTime time.Time, ledger uint64, rootAt func(uint64) (merkle.Digest, error)) *refusedSeal {
+	if why := g.usable(); why != nil {
+		return why
+	}
+	switch behind := g.have.time - now.Unix(); {
 	case now.Add(clockBehind).Before(blockTime):
 		return &refusedSeal{text: fmt.Sprintf("the clock of this node is more than %s behind block time", clockBehind), alarm: true, wait: true}
 	case behind > 0:

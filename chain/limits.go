@@ -90,14 +90,16 @@ const (
 	// maxGenesisAhead is how far the genesis may be dated ahead of this node's
 	// clock: CometBFT sleeps until then.
 	maxGenesisAhead = 10 * time.Second
-	// stopWithin bounds Stop.
-	stopWithin = 5 * time.Second
+	// stopWithin bounds Stop: a process has 5 seconds, of which the api takes 2.
+	stopWithin = 2500 * time.Millisecond
 	// stallHeartbeats: with a quorum of peers at our height and no block for so
 	// many heartbeats, consensus is taken for dead.
 	stallHeartbeats = 5
 
-	// maxAlarms bounds the alarms that Status repeats.
-	maxAlarms = 16
+	// maxAlarms bounds the alarms that Status repeats, and maxAlarmValue each
+	// value in them; the log has them whole.
+	maxAlarms     = 16
+	maxAlarmValue = 200
 	// maxGuardBytes bounds the guard file as read; it has about 300 bytes.
 	maxGuardBytes = 4 << 10
 )

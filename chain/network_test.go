@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +17,8 @@ import (
 // running is the four-node network of a fixture, in one process.
 type running struct {
 	*fixture
-	nodes map[string]*Chain
+	nodes  map[string]*Chain
+	change func(*Config) // may be nil
 }
 
 func startNetwork(tb testing.TB) *running {
@@ -26,6 +28,7 @@ func startNetwork(tb testing.TB) *running {
 		for id := range r.nodes {
 			r.stop(id)
 		}
+		noGoroutines(tb)
 	})
 	for _, id := range r.ids {
 		r.start(id)
@@ -33,9 +36,29 @@ func startNetwork(tb testing.TB) *running {
 	return r
 }
 
+// noGoroutines checks that nothing of this package runs on after Stop.
+func noGoroutines(tb testing.TB) {
+	tb.Helper()
+	var left string
+	wait(tb, "no goroutine of the package is left", 5*time.Second, func() bool {
+		left = ""
+		buf := make([]byte, 1<<20)
+		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			if strings.Contains(g, "qifeng/chain.") && !strings.Contains(g, "noGoroutines") && !strings.Contains(g, "testing.(*T).Run") {
+				left = g
+			}
+		}
+		return left == ""
+	})
+}
+
 func (r *running) start(id string) {
 	r.tb.Helper()
-	ch, err := Start(context.Background(), r.config(id))
+	cfg := r.config(id)
+	if r.change != nil {
+		r.change(&cfg)
+	}
+	ch, err := Start(context.Background(), cfg)
 	if err != nil {
 		r.tb.Fatalf("starting %s: %v", id, err)
 	}
@@ -51,6 +74,7 @@ func (r *running) stop(id string) {
 	if took := time.Since(begin); took > stopWithin {
 		r.tb.Errorf("stopping %s took %s", id, took)
 	}
+	r.tb.Logf("stopping %s took %s", id, time.Since(begin).Round(time.Millisecond))
 	delete(r.nodes, id)
 }
 

@@ -93,6 +93,9 @@ func (s *sealer) run(ctx context.Context) {
 	s.mu.Lock()
 	s.guarded = s.guard.have.size
 	s.mu.Unlock()
+	if why := s.guard.usable(); why != nil {
+		s.refuse(why)
+	}
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	for {

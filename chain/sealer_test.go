@@ -332,6 +332,9 @@ func TestForkIsAnAlarm(t *testing.T) {
 		t.Errorf("%d lies kept, %v", kept, err)
 	}
 	n.wantSeals("court-a", 2, f.ids...)
+	if liars, err := court.book.liars(); err != nil || !slices.Equal(liars, []string{"vendor-a"}) {
+		t.Errorf("liars %v %v", liars, err)
+	}
 	// A lie about what is not yet in the ledger comes to light when it is.
 	early := wireSeal{size: 3, root: lie.root}
 	early.seal = must[checkpoint.Seal](t)(checkpoint.Sign(f.c.checkpoint(3, early.root), "vendor-a", n.clock.Unix(), liar.seals))

@@ -77,7 +77,7 @@ func (ch *Chain) alarm(text string, args ...any) {
 	var b strings.Builder
 	b.WriteString(text)
 	for i := 0; i+1 < len(args); i += 2 {
-		fmt.Fprintf(&b, " %v=%v", args[i], args[i+1])
+		fmt.Fprintf(&b, " %v=%.*s", args[i], maxAlarmValue, fmt.Sprint(args[i+1]))
 	}
 	ch.alarmMu.Lock()
 	defer ch.alarmMu.Unlock()

@@ -3,6 +3,7 @@ package chain
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"sync"
 
@@ -10,16 +11,19 @@ import (
 )
 
 // failure is the way out for whatever ends consensus: the first report counts,
-// all others are dropped.
+// all others are only logged. It logs by itself, because CometBFT may take the
+// process down before anybody has read the channel.
 type failure struct {
+	log  *slog.Logger
 	once sync.Once
-	ch   chan error
+	ch   chan error // capacity 1, never closed
 }
 
-func newFailure() *failure { return &failure{ch: make(chan error, 1)} }
+func newFailure(log *slog.Logger) *failure { return &failure{log: log, ch: make(chan error, 1)} }
 
 func (f *failure) report(err error) {
-	f.once.Do(func() { f.ch <- err; close(f.ch) })
+	f.log.Error("consensus has failed; this process must end", "error", err)
+	f.once.Do(func() { f.ch <- err })
 }
 
 // watched stands between CometBFT and the app. CometBFT recovers a panic or an

@@ -86,10 +86,17 @@ func (o osDisk) mkdir(path string) error {
 func (osDisk) free(path string) (uint64, error) { return freeBytes(path) }
 
 // moveFile renames a file durably. A crash leaves it under one of the names,
-// or, on file systems that order badly, under both; recovery takes either.
+// or, on file systems that order badly, under both; recovery takes either. Where
+// it failed half-way it can be called again.
 func moveFile(d disk, from, to string) error {
 	if err := d.rename(from, to); err != nil {
-		return err
+		f, moved := d.open(to, false)
+		if !errors.Is(err, os.ErrNotExist) || moved != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
 	}
 	if err := d.syncDir(filepath.Dir(to)); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ type fakeChain struct {
 	mu       sync.Mutex
 	file     *os.File // nil: in memory only
 	entries  [][]byte
+	parsed   map[string]*evidence.Batch // of entries
 	registry uint64
 	changed  chan struct{}
 	held     [][]byte // taken by the mempool, not in a block yet
@@ -153,10 +155,26 @@ func (c *fakeChain) register() {
 	c.set(func(c *fakeChain) { c.registry++; c.change() })
 }
 
+// header parses an entry once.
+func (c *fakeChain) header(entry []byte) *evidence.Batch {
+	if b, ok := c.parsed[string(entry)]; ok {
+		return b
+	}
+	b, err := evidence.ParseBatch(entry)
+	if err != nil {
+		b = &evidence.Batch{}
+	}
+	if c.parsed == nil {
+		c.parsed = make(map[string]*evidence.Batch)
+	}
+	c.parsed[string(entry)] = b
+	return b
+}
+
 func (c *fakeChain) last(node string) (seq uint64, last time.Time) {
-	for _, e := range c.entries {
-		if b, err := evidence.ParseBatch(e); err == nil && b.Node == node {
-			seq, last = b.Seq, b.LastReceivedAt
+	for _, e := range slices.Backward(c.entries) {
+		if b := c.header(e); b.Node == node {
+			return b.Seq, b.LastReceivedAt
 		}
 	}
 	return seq, last
@@ -166,7 +184,7 @@ func (c *fakeChain) Batch(node string, seq uint64) (uint64, bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, e := range c.entries {
-		if b, err := evidence.ParseBatch(e); err == nil && b.Node == node && b.Seq == seq {
+		if b := c.header(e); b.Node == node && b.Seq == seq {
 			return uint64(i), true, nil
 		}
 	}

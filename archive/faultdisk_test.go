@@ -4,9 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 )
 
 // errCrash is what a dead process would never see.
@@ -64,8 +64,16 @@ func (d *faultDisk) lose(r *rand.Rand) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := len(d.renames) - 1; i >= 0; i-- {
-		if n := d.renames[i]; r.IntN(2) == 0 {
-			if err := d.osDisk.rename(n.to, n.from); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		n, undo := d.renames[i], r.IntN(2) == 0
+		_, err := os.Stat(n.to)
+		switch {
+		case !undo || errors.Is(err, fs.ErrNotExist): // moved on
+		case n.toSync: // it is durable under both names
+			if err := os.Link(n.to, n.from); err != nil {
+				return err
+			}
+		default:
+			if err := d.osDisk.rename(n.to, n.from); err != nil {
 				return err
 			}
 		}
@@ -159,7 +167,7 @@ func (d *faultDisk) syncDir(path string) error {
 		for _, n := range d.renames {
 			n.fromSync = n.fromSync || filepath.Dir(n.from) == path
 			n.toSync = n.toSync || filepath.Dir(n.to) == path
-			if !n.fromSync && !n.toSync {
+			if !n.fromSync || !n.toSync {
 				kept = append(kept, n)
 			}
 		}
@@ -241,7 +249,15 @@ func (f *faultFile) Sync() error {
 	return fault
 }
 
+// forget closes what Close kept open.
+func (d *faultDisk) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for f := range d.files {
+		f.file.Close()
+	}
+	d.files = nil
+}
+
 // Close drops the handle but keeps the file in mind: lose may cut it.
 func (f *faultFile) Close() error { return nil }
-
-var errNoSpace = syscall.ENOSPC

@@ -104,6 +104,10 @@ const (
 	maxFooterPayload = 160 << 20
 	// maxBatchFile bounds a batch file: offsets have 32 bits.
 	maxBatchFile = 1<<32 - 1
+	// maxTries bounds how often something is begun again because the registry
+	// changed meanwhile. Registry changes are rare: two in the time of one look
+	// do not happen to a healthy chain.
+	maxTries = 8
 	// bodiesPerFolder keeps folders small enough to list when a body's name is
 	// not in the index.
 	bodiesPerFolder = 256

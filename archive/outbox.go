@@ -182,11 +182,15 @@ func (a *Archive) onChain(s *sealed) (bool, error) {
 // chain says too, so a crash anywhere here costs one question at the next start.
 func (a *Archive) confirm(s *sealed) error {
 	dir := a.bodyFolder(s.seq)
-	if err := a.disk.mkdir(dir); err != nil {
-		return fmt.Errorf("making a folder of batches: %w", err)
+	err := a.disk.mkdir(dir)
+	if err == nil {
+		err = moveFile(a.disk, a.path(outboxDir, s.name), filepath.Join(dir, s.name))
 	}
-	if err := moveFile(a.disk, a.path(outboxDir, s.name), filepath.Join(dir, s.name)); err != nil {
-		return fmt.Errorf("moving batch %d: %w", s.seq, err)
+	if isFull(err) {
+		err = fmt.Errorf("%w: %w", ErrFull, err) // both steps can be done again
+	}
+	if err != nil {
+		return a.failed(fmt.Errorf("moving batch %d out of the outbox: %w", s.seq, err))
 	}
 	a.mu.Lock()
 	a.queue = a.queue[1:]

@@ -95,7 +95,7 @@ func (a *Archive) authenticate(req *evidence.Request) (registry uint64, err erro
 // submitKey finds a key and a registry size that belong together: the header
 // states the size, and the key must stand in the ledger below it.
 func (a *Archive) submitKey(member, name string) (uint64, gm.PublicKey, error) {
-	for range 8 {
+	for range maxTries {
 		size := a.cfg.Chain.RegistrySize()
 		if size == 0 {
 			break
@@ -178,10 +178,11 @@ func (a *Archive) enqueue(w *work) error {
 // cost more than the writer has time for.
 func (a *Archive) answer(r *result) ([]Stored, error) {
 	out := make([]Stored, len(r.slots))
+	views := make(map[uint32]*statementView)
 	for i, s := range r.slots {
 		var err error
 		if s.fresh {
-			out[i], err = r.group.stored(a.cfg.Node, s.position)
+			out[i], err = r.group.stored(a.cfg.Node, s.position, views)
 			out[i].New = s.mine
 		} else {
 			var one []Stored

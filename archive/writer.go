@@ -84,8 +84,23 @@ func (a *Archive) commit(works []*work) {
 	}
 }
 
+// errMoved says that the registry changed while a group was made.
+var errMoved = errors.New("the register of keys is changing")
+
 // fill is commit without the answers. An error is for all works.
 func (a *Archive) fill(works []*work, results []result) error {
+	for range maxTries {
+		err := a.tryFill(works, results)
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+	return &BusyError{RetryAfter: a.limits.RetryPending, Reason: errMoved.Error()}
+}
+
+// tryFill makes and stores a group under one registry, or finds that it moved
+// before anything was stored.
+func (a *Archive) tryFill(works []*work, results []result) error {
 	registry, err := a.admit()
 	if err != nil {
 		return err
@@ -93,7 +108,9 @@ func (a *Archive) fill(works []*work, results []result) error {
 	g := &freshGroup{places: make(map[merkle.Digest]uint32)}
 	g.registry, g.received = registry, a.lastReceived
 	for i, w := range works {
-		results[i] = a.place(g, w)
+		if results[i] = a.place(g, w); errors.Is(results[i].err, errMoved) {
+			return errMoved
+		}
 	}
 	if len(g.records) == 0 {
 		return nil
@@ -157,7 +174,7 @@ func (a *Archive) place(g *freshGroup, w *work) result {
 		st := w.req.Statement
 		size, _, err := a.submitKey(st.Submitter, st.Key)
 		if err == nil && size != g.registry {
-			err = &BusyError{RetryAfter: a.limits.RetryPending, Reason: "the register of keys is changing"}
+			err = errMoved
 		}
 		if err != nil {
 			return result{err: err}
@@ -291,11 +308,15 @@ func (a *Archive) signHead(g *freshGroup) error {
 }
 
 // stored assembles the answer for one record of a group that has just been made
-// durable.
-func (g *freshGroup) stored(node string, position uint32) (Stored, error) {
+// durable. views keeps the trees of statements from one call to the next.
+func (g *freshGroup) stored(node string, position uint32, views map[uint32]*statementView) (Stored, error) {
 	r := &g.records[position]
-	st := &g.statements[r.statement]
-	view := &statementView{signed: st.signed, tree: merkle.NewTree(st.pairs)}
+	view := views[r.statement]
+	if view == nil {
+		st := &g.statements[r.statement]
+		view = &statementView{signed: st.signed, tree: merkle.NewTree(st.pairs)}
+		views[r.statement] = view
+	}
 	return makeStored(node, g.seq, r.data, recordSpan{statement: r.statement, position: r.position, stream: r.stream},
 		uint64(g.base[r.stream]+g.within[position]), view, g.head, g.receipt, uint64(position))
 }

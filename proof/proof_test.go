@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -370,13 +372,26 @@ func TestTorchwoodTakesTheExport(t *testing.T) {
 	}
 }
 
+// FuzzVerify begins with the valid proofs of the test vectors: whatever else is
+// proved under their policy must be one of their records, vouched for by seals
+// that their members made. (A line that was damaged beyond recognition is an
+// unknown line: a proof may come to say less, never more.)
 func FuzzVerify(f *testing.F) {
-	c := newConsortium(f)
-	file := c.proof(2, all, c.submission(evidence.ContractFinal, contentOf("x").Digest), c.submission(evidence.SigningIntent, contentOf("y").Digest))
-	for _, p := range file {
-		f.Add(must(p.Marshal()))
+	const dir = "../test/vectors/files/"
+	policy := must(checkpoint.ParsePolicy(must(os.ReadFile(dir + "policies/trust.policy"))))
+	made, sealed := map[string]bool{}, map[SealTime]bool{}
+	for _, name := range must(filepath.Glob(dir + "proofs/valid-*.qifeng.json")) {
+		raw := must(os.ReadFile(name))
+		f.Add(raw)
+		p := must(Parse(raw))
+		made[string(p.Record)] = true
+		for _, seal := range Verify(p, policy, nil, Options{}).Seals {
+			sealed[seal] = true
+		}
 	}
-	good, other := Verify(file[0], c.policy, nil, Options{}).JSON(), Verify(file[1], c.policy, nil, Options{}).JSON()
+	if len(made) < 10 {
+		f.Fatalf("only %d valid vectors found", len(made))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Parse(data)
 		if err != nil {
@@ -386,12 +401,17 @@ func FuzzVerify(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q cannot be written again: %v", data, err)
 		}
-		r := Verify(p, c.policy, nil, Options{})
 		if _, err := Parse(again); err != nil {
 			t.Fatalf("%q, written again, cannot be read: %v", data, err)
 		}
-		if got := r.JSON(); r.Result == Proved && !bytes.Equal(got, good) && !bytes.Equal(got, other) {
-			t.Fatalf("a file that nobody made is proved: %q", data)
+		r := Verify(p, policy, nil, Options{})
+		if r.Result == Proved && !made[string(p.Record)] {
+			t.Fatalf("a record that nobody made is proved: %q", data)
+		}
+		for _, seal := range r.Seals {
+			if r.Result == Proved && !sealed[seal] {
+				t.Fatalf("a seal that nobody made counts: %v in %q", seal, data)
+			}
 		}
 		if canon.IsCanonical(r.JSON()) != nil || r.Text(Chinese) == "" {
 			t.Fatal("the report cannot be rendered")

@@ -38,7 +38,7 @@ func (a *app) configCheck() error {
 		return &codeError{code: exitUsage, err: err}
 	}
 	for _, f := range c.Keys.files() {
-		if err := checkKeyFile(f.name, a.home.path(f.path)); err != nil {
+		if err := checkKeyFile(f.name, a.home.path(f.path), exists(a.home.path(genesisName))); err != nil {
 			return &codeError{code: exitUsage, err: err}
 		}
 	}
@@ -48,10 +48,10 @@ func (a *app) configCheck() error {
 }
 
 // checkKeyFile checks that a key file exists and is its owner's alone. The
-// admin key may be kept elsewhere.
-func checkKeyFile(name, path string) error {
+// admin key may be kept elsewhere, and the guard is made when the home joins.
+func checkKeyFile(name, path string, joined bool) error {
 	fi, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) && name == "admin" {
+	if errors.Is(err, fs.ErrNotExist) && (name == "admin" || name == "guard" && !joined) {
 		return nil
 	}
 	if err != nil {

@@ -177,7 +177,7 @@ func (a *app) sendKeyEntry(ctx context.Context, e evidence.KeyEntry, adminPath s
 	if err != nil {
 		return err
 	}
-	policy, err := a.homePolicy(ctx, c)
+	policy, err := a.trustPolicy(ctx, c, "")
 	if err != nil {
 		return err
 	}

@@ -70,22 +70,32 @@ func loadPolicy(path string) (*checkpoint.Policy, error) {
 // trustPolicy is --policy, or the home's policy, or with a plain warning what
 // the node says.
 func (a *app) trustPolicy(ctx context.Context, c *client.Client, path string) (*checkpoint.Policy, error) {
+	if p, err := a.localPolicy(path); p != nil || err != nil {
+		return p, err
+	}
+	return a.nodePolicy(ctx, c)
+}
+
+// localPolicy is --policy or the home's policy, nil where there is neither.
+func (a *app) localPolicy(path string) (*checkpoint.Policy, error) {
 	if path != "" {
 		return loadPolicy(path)
 	}
-	return a.homePolicy(ctx, c)
+	p, err := loadPolicy(a.home.path(policyName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return p, err
 }
 
-func (a *app) homePolicy(ctx context.Context, c *client.Client) (*checkpoint.Policy, error) {
-	p, err := loadPolicy(a.home.path(policyName))
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return p, err
-	}
+// nodePolicy takes the node's own word, and says so.
+func (a *app) nodePolicy(ctx context.Context, c *client.Client) (*checkpoint.Policy, error) {
 	b, err := c.Policy(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("asking the node for its policy: %w", err)
 	}
-	if p, err = checkpoint.ParsePolicy(b); err != nil {
+	p, err := checkpoint.ParsePolicy(b)
+	if err != nil {
 		return nil, fmt.Errorf("reading the node's policy: %w", err)
 	}
 	a.note("警告：没有 --policy，使用节点 %s 自称的信任策略（链 %s）。这等于信任该节点；请另行取得策略后再验证。",

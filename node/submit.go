@@ -109,17 +109,19 @@ type submission struct {
 
 func (a *app) submit(ctx context.Context, o submitOptions, files []string) error {
 	s := &submission{a: a, o: o, kind: evidence.Kind(o.kind)}
+	if err := s.check(len(files)); err != nil {
+		return err
+	}
 	if err := s.prepare(files); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	var err error
-	if s.client, err = a.client(); err != nil {
-		return err
-	}
-	if s.policy, err = a.trustPolicy(ctx, s.client, o.policy); err != nil {
-		return err
+	if s.policy == nil {
+		if s.policy, err = a.nodePolicy(ctx, s.client); err != nil {
+			return err
+		}
 	}
 	req, err := s.request(ctx)
 	if err != nil {
@@ -140,40 +142,73 @@ func (a *app) submit(ctx context.Context, o submitOptions, files []string) error
 	return s.finish(proofs, client.Sealed)
 }
 
-// prepare does all that needs no node: flags, key, hashes, names.
-func (s *submission) prepare(files []string) error {
-	a, o := s.a, &s.o
+// check refuses flags that no node would take, before anything is read or
+// written.
+func (s *submission) check(files int) error {
+	o := &s.o
 	if !slices.Contains(evidence.Kinds, s.kind) {
 		return usagef("--kind %q: must be one of %s", o.kind, joined(evidence.Kinds))
 	}
-	if len(files) > evidence.MaxSubmissions {
-		return usagef("%d files: one request takes at most %d", len(files), evidence.MaxSubmissions)
-	}
 	switch {
+	case files > evidence.MaxSubmissions:
+		return usagef("%d files: one request takes at most %d", files, evidence.MaxSubmissions)
+	case s.a.outPath != "" && files > 1 && s.kind != evidence.DossierClose:
+		return usagef("--out goes with one FILE only")
 	case o.dossier == "new" && s.kind == evidence.DossierClose:
 		return usagef("--dossier new: a new dossier has nothing to close")
+	case o.dossier == "" && (o.step != 0 || s.kind == evidence.DossierClose):
+		return usagef("--dossier is needed: a step or a closing belongs to a dossier")
 	case o.dossier != "" && o.dossier != "new":
 		if _, err := evidence.ParseDossier(o.dossier); err != nil {
 			return usagef("--dossier: %w, or new", err)
 		}
-	case o.dossier == "" && (o.step != 0 || s.kind == evidence.DossierClose):
-		return usagef("--dossier is needed: a step or a closing belongs to a dossier")
 	}
+	base, err := s.base()
+	if err != nil {
+		return err
+	}
+	// With stand-ins for what comes later, the format itself says what is wrong
+	// with the rest.
+	var zero merkle.Digest
+	base.Submitter, base.Key = "stand-in", "stand-in"
+	if base.CapturedAt.IsZero() {
+		base.CapturedAt = time.Unix(1e9, 0).UTC()
+	}
+	switch {
+	case s.kind == evidence.DossierClose:
+		base.Count, base.Root = 1, &zero
+	case s.kind.Stream() == evidence.Contract:
+		base.Digest = &zero
+	default:
+		base.Claims = &zero
+	}
+	if _, err := base.Marshal(); err != nil {
+		return usagef("%w", err)
+	}
+	return nil
+}
+
+// prepare does the rest that needs no node: key, policy, address, and last the
+// files, since facts are salted into a new file on the way.
+func (s *submission) prepare(files []string) (err error) {
+	a := s.a
 	path := a.key
 	if path == "" {
 		path = a.home.path(submitKey)
 	}
-	var err error
 	if s.key, err = loadUserKey(path); err != nil {
 		return usagef("--key: %w", err)
 	}
-	if s.inputs, err = a.readInputs(s.kind, files, o.dossier); err != nil {
+	if s.policy, err = a.localPolicy(s.o.policy); err != nil {
+		return err
+	}
+	if s.client, err = a.client(); err != nil {
+		return err
+	}
+	if s.inputs, err = a.readInputs(s.kind, files, s.o.dossier); err != nil {
 		return err
 	}
 	if a.outPath != "" {
-		if len(s.inputs) != 1 {
-			return usagef("--out goes with one FILE only")
-		}
 		s.inputs[0].out = a.outPath
 	}
 	return nil
@@ -227,13 +262,10 @@ func pairOf(sub *evidence.Submission) (*merkle.Digest, error) {
 	return &p, nil
 }
 
-// submissions fills in everything that the flags and files say, and leaves out
-// what is made afresh each time: nonce, default time, a new dossier's name, and
-// the prev between the files of one call.
-func (s *submission) submissions(ctx context.Context) ([]*evidence.Submission, error) {
+// base fills in what the flags alone say of every submission of the call.
+func (s *submission) base() (*evidence.Submission, error) {
 	o := &s.o
-	base := evidence.Submission{Kind: s.kind, Submitter: s.key.Member, Key: s.key.Name, Source: o.source,
-		Method: o.method, Result: o.result, Algorithm: o.algorithm}
+	base := &evidence.Submission{Kind: s.kind, Source: o.source, Method: o.method, Result: o.result, Algorithm: o.algorithm}
 	if o.dossier != "new" {
 		base.Dossier = evidence.Dossier(o.dossier)
 	}
@@ -254,6 +286,19 @@ func (s *submission) submissions(ctx context.Context) ([]*evidence.Submission, e
 			return nil, err
 		}
 	}
+	return base, nil
+}
+
+// submissions fills in everything that the flags and files say, and leaves out
+// what is made afresh each time: nonce, default time, a new dossier's name, and
+// the prev between the files of one call.
+func (s *submission) submissions(ctx context.Context) ([]*evidence.Submission, error) {
+	o := &s.o
+	base, err := s.base()
+	if err != nil {
+		return nil, err
+	}
+	base.Submitter, base.Key = s.key.Member, s.key.Name
 	for _, r := range o.refs {
 		p, err := s.resolve(ctx, r)
 		if err != nil {
@@ -263,7 +308,7 @@ func (s *submission) submissions(ctx context.Context) ([]*evidence.Submission, e
 	}
 	out := make([]*evidence.Submission, len(s.inputs))
 	for i, in := range s.inputs {
-		sub := base
+		sub := *base
 		in.fill(&sub)
 		switch {
 		case o.step != 0:

@@ -104,15 +104,25 @@ func (a *Archive) withBatch(seq uint64, fn func(*view) error) error {
 		return err
 	}
 	defer f.Close()
+	foot, err := footerOf(path, f, seq)
+	if err != nil {
+		return err
+	}
+	return fn(&view{r: f, seq: seq, size: foot.start, foot: foot})
+}
+
+// footerOf reads the footer of a closed batch's file.
+func footerOf(path string, f file, seq uint64) (*footer, error) {
 	st, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
+		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	foot, err := readFooter(f, st.Size(), seq)
 	if err != nil {
-		return corruptFile(path, "%v", err)
+		return nil, corruptFile(path, "%v", err)
 	}
-	return fn(&view{r: f, seq: seq, size: foot.start, foot: foot})
+	foot.end = st.Size()
+	return foot, nil
 }
 
 // unsealed finds a batch without a footer.
@@ -178,7 +188,7 @@ func (a *Archive) findBody(seq uint64) (string, error) {
 	}
 	for _, n := range names {
 		if s, err := seqOfName(n, ".batch"); err == nil && s == seq {
-			return n, a.index.setBody(seq, n)
+			return n, nil
 		}
 	}
 	return "", corruptFile(dir, "the file of batch %d is missing", seq)

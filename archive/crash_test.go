@@ -119,11 +119,24 @@ func TestFaultAtEveryStep(t *testing.T) {
 	}
 }
 
+// memoryDir is a folder where syncing costs nothing, where there is one: the
+// faults here are made by faultDisk and by kill, which no sync helps against.
+func memoryDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "qifeng-archive-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 func faultAt(t *testing.T, at int, fault error, persisted bool) {
 	t.Helper()
 	d := &faultDisk{at: at, err: fault, persisted: persisted}
 	defer d.forget()
-	w := newWorld(t, func(c *Config) { c.disk = d })
+	dir := memoryDir(t)
+	defer os.RemoveAll(dir)
+	w := newWorld(t, func(c *Config) { c.disk, c.Dir = d, dir })
 	var held []Stored
 	a, err := Open(w.cfg)
 	if err == nil {
@@ -323,7 +336,7 @@ func TestKilledAtRandom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := memoryDir(t)
 	worldIn(t, dir) // makes the keys
 	var held []Stored
 	for round := range 20 {

@@ -67,9 +67,9 @@
 // last one is closed. So a folder without an open journal has lost it, and the
 // archive goes on two seqs later, with an alarm.
 //
-// The index need not be synced. It is written after the journal's fsync, one
-// atomic write per group together with a mark that names the group, so after a
-// crash it is as it was after some group. Recovery adds the groups behind the
-// mark again from the files. A mark beyond the end of the files means that they
-// lost what was acknowledged: the archive refuses to start.
+// The index is derived. It is written after the journal's fsync and synced only
+// when a batch is closed; recovery adds all groups behind the last closed batch
+// again from the files. It also keeps a mark, the newest group that it has seen:
+// a mark beyond the end of the files means that they lost what was acknowledged,
+// and the archive refuses to start.
 package archive

@@ -26,6 +26,7 @@ type footer struct {
 	header []byte
 	nodes  int64 // offset of the nodes in the file
 	start  int64 // offset of the frame in the file
+	end    int64 // size of the file
 }
 
 const footerFixed = 1 + 3*4 + 4

@@ -69,6 +69,7 @@ const (
 	spaceID   space = 'i'
 	spaceBody space = 'b'
 	spaceMark space = 'm'
+	spaceDone space = 'c'
 )
 
 // entry is what the index keeps of one record.
@@ -102,22 +103,25 @@ func entryOf(at locator, s *evidence.Submission, pair merkle.Digest) entry {
 	return e
 }
 
-// index finds records. It is derived: recovery makes it again from the batch
-// files, so it need not sync, but add must be atomic and ordered: after a crash
-// the index is as it was after some add, and mark says after which.
+// index finds records. It is derived: recovery adds again what it may have lost.
 type index interface {
-	// add takes the entries of one group, all of one locator.group, and sets the
-	// mark to it. Adding a group again changes nothing.
+	// add takes the entries of one group and sets the mark to it, atomically. It
+	// need not be durable: a power cut may undo it, and undo it while later adds
+	// stay. Adding a group again changes nothing.
 	add(group locator, entries []entry) error
+	// complete says that all groups of batches up to seq were added, and makes
+	// them durable. It keeps the name of the file of batch seq. completed is the
+	// highest such seq.
+	complete(seq uint64, name string) error
+	completed() (seq uint64, err error)
 	// byID returns all records of an id, in order of intake.
 	byID(id [32]byte) ([]locator, error)
 	// page returns up to limit records of a list behind a locator, in order.
 	page(list listKey, after locator, limit int) ([]locator, error)
-	// mark is the newest group added, zero where none is.
+	// mark is the newest group added that is still known, zero where none is.
 	mark() (locator, error)
-	// setBody and body keep the name of a closed batch's file.
-	setBody(seq uint64, name string) error
-	body(seq uint64) (name string, err error) // "" where it is not known
+	// body returns the name of a closed batch's file, "" where it is not known.
+	body(seq uint64) (name string, err error)
 	close() error
 }
 
@@ -127,10 +131,12 @@ type index interface {
 //	s|h|d ‖ key ‖ locator         → nothing
 //	b ‖ seq                       → name of the batch's file
 //	m                             → locator of the newest group
+//	c                             → seq up to which it is complete
 //
-// Writes are not synced. goleveldb appends them to a log and replays after a
-// crash what came before the first damaged block; a group with its mark is one
-// write, so the mark is never ahead of the entries.
+// Only complete is synced, once a batch: the log before it is then on the disk,
+// and what goleveldb writes out of the log it syncs itself. After a power cut
+// goleveldb leaves out damaged blocks of the log and reads on behind them, so
+// behind the completed seq anything may be missing; recovery adds all of it again.
 type levelIndex struct{ db *leveldb.DB }
 
 // openIndex opens the index; a damaged one is removed and made anew, since all
@@ -139,7 +145,6 @@ func openIndex(dir string) (ix *levelIndex, remade bool, err error) {
 	o := &opt.Options{
 		Filter:      filter.NewBloomFilter(10),
 		WriteBuffer: 16 << 20,
-		Strict:      opt.DefaultStrict | opt.StrictJournal,
 	}
 	db, err := leveldb.OpenFile(dir, o)
 	if lverrors.IsCorrupted(err) {
@@ -263,12 +268,26 @@ func (ix *levelIndex) mark() (locator, error) {
 	return toLocator(v), nil
 }
 
-func (ix *levelIndex) setBody(seq uint64, name string) error {
-	key := binary.BigEndian.AppendUint64([]byte{byte(spaceBody)}, seq)
-	if err := ix.db.Put(key, []byte(name), nil); err != nil {
+func (ix *levelIndex) complete(seq uint64, name string) error {
+	var b leveldb.Batch
+	number := binary.BigEndian.AppendUint64(nil, seq)
+	b.Put(append([]byte{byte(spaceBody)}, number...), []byte(name))
+	b.Put([]byte{byte(spaceDone)}, number)
+	if err := ix.db.Write(&b, &opt.WriteOptions{Sync: true}); err != nil {
 		return fmt.Errorf("writing to the index: %w", err)
 	}
 	return nil
+}
+
+func (ix *levelIndex) completed() (uint64, error) {
+	v, err := ix.get(spaceDone, nil)
+	if err != nil || v == nil {
+		return 0, err
+	}
+	if len(v) != 8 {
+		return 0, fmt.Errorf("the index's completed seq has %d bytes", len(v))
+	}
+	return binary.BigEndian.Uint64(v), nil
 }
 
 func (ix *levelIndex) body(seq uint64) (string, error) {

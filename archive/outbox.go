@@ -88,7 +88,7 @@ func (a *Archive) seal(b *batch) error {
 	if err := moveFile(a.disk, b.path, a.path(outboxDir, s.name)); err != nil {
 		return a.failed(fmt.Errorf("moving batch %d to the outbox: %w", b.seq, err))
 	}
-	if err := a.index.setBody(s.seq, s.name); err != nil {
+	if err := a.index.complete(s.seq, s.name); err != nil {
 		return a.failed(err)
 	}
 	a.backlogBytes.Add(int64(len(frame)))

@@ -14,6 +14,7 @@ import (
 // recovery is what Open finds out about the folder.
 type recovery struct {
 	a        *Archive
+	complete uint64    // seq up to which the index has everything
 	mark     locator   // newest group that the index knew
 	newest   locator   // newest group found
 	closed   uint64    // highest seq of a closed batch
@@ -25,10 +26,9 @@ type recovery struct {
 // recover brings the archive into the state in which a crash, or Close, left
 // it. Order:
 //
-//  1. closed batches newer than the index's mark go into the index;
+//  1. closed batches that the index may lack go into the index;
 //  2. journals are replayed, a torn tail is cut off, their groups go into the
-//     index where they are newer than its mark, one with a footer moves on to
-//     the outbox;
+//     index, one with a footer moves on to the outbox;
 //  3. the newest journal is the open batch, or, where it was lost, a later one
 //     takes its place; the others wait for their footers;
 //  4. counters and clock.
@@ -57,13 +57,7 @@ func (a *Archive) recover() (err error) {
 			}
 		}
 	}()
-	if r.mark, err = a.index.mark(); err != nil {
-		return err
-	}
-	if err := r.readClosed(); err != nil {
-		return err
-	}
-	if err := r.readJournals(); err != nil {
+	if err := r.readAll(); err != nil {
 		return err
 	}
 	if err := r.checkMark(); err != nil {
@@ -92,6 +86,20 @@ func (a *Archive) openIndex() error {
 	return nil
 }
 
+// readAll reads everything that the index may lack.
+func (r *recovery) readAll() (err error) {
+	if r.mark, err = r.a.index.mark(); err != nil {
+		return err
+	}
+	if r.complete, err = r.a.index.completed(); err != nil {
+		return err
+	}
+	if err := r.readClosed(); err != nil {
+		return err
+	}
+	return r.readJournals()
+}
+
 // readClosed reads the outbox, and puts into the index what it lacks.
 func (r *recovery) readClosed() error {
 	names, err := r.a.disk.list(r.a.path(outboxDir))
@@ -102,7 +110,7 @@ func (r *recovery) readClosed() error {
 	if err != nil {
 		return fmt.Errorf("listing the batches: %w", err)
 	}
-	from := filepath.Base(r.a.bodyFolder(r.mark.seq))
+	from := filepath.Base(r.a.bodyFolder(min(r.mark.seq, r.complete)))
 	for i, folder := range folders {
 		if folder < from && i < len(folders)-1 {
 			continue // all in the index; the last folder is read for its newest seq
@@ -138,7 +146,7 @@ func (r *recovery) readBody(dir, name string) error {
 		return err
 	}
 	r.closed = max(r.closed, seq)
-	if seq < r.mark.seq {
+	if seq <= r.complete && seq != r.mark.seq {
 		return nil
 	}
 	path := filepath.Join(dir, name)
@@ -147,6 +155,13 @@ func (r *recovery) readBody(dir, name string) error {
 		return fmt.Errorf("opening a batch: %w", err)
 	}
 	defer f.Close()
+	if seq <= r.complete { // it is only asked whether the mark is in it
+		foot, err := footerOf(path, f, seq)
+		if err == nil {
+			r.see(locator{seq: seq, offset: uint32(foot.start)})
+		}
+		return err
+	}
 	rep, err := r.replay(path, f, seq)
 	if err != nil {
 		return err
@@ -154,19 +169,21 @@ func (r *recovery) readBody(dir, name string) error {
 	if rep.header == nil || bodyName(seq, rep.header) != name {
 		return corruptFile(path, "the batch is not complete, or another one than its name says")
 	}
-	return r.a.index.setBody(seq, name)
+	return r.a.index.complete(seq, name)
 }
 
-// replay reads a file and gives the index what is newer than its mark.
+// see takes note of how far the files go.
+func (r *recovery) see(at locator) {
+	if at.compare(r.newest) > 0 {
+		r.newest = at
+	}
+}
+
+// replay reads a file and gives the index what is in it.
 func (r *recovery) replay(path string, f file, seq uint64) (*replayed, error) {
-	rep, err := r.a.replay(path, f, opening{seq, r.a.cfg.Node, r.a.cfg.ChainID}, func(at locator, entries []entry) error {
-		if at.compare(r.mark) <= 0 {
-			return nil
-		}
-		return r.a.index.add(at, entries)
-	})
-	if err == nil && rep.newest.compare(r.newest) > 0 {
-		r.newest = rep.newest
+	rep, err := r.a.replay(path, f, opening{seq, r.a.cfg.Node, r.a.cfg.ChainID}, r.a.index.add)
+	if err == nil {
+		r.see(rep.newest)
 	}
 	return rep, err
 }
@@ -183,13 +200,9 @@ func (a *Archive) readSealed(name string) (*sealed, error) {
 		return nil, fmt.Errorf("opening a batch: %w", err)
 	}
 	defer f.Close()
-	st, err := f.Stat()
+	foot, err := footerOf(path, f, seq)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	foot, err := readFooter(f, st.Size(), seq)
-	if err != nil {
-		return nil, corruptFile(path, "%v", err)
+		return nil, err
 	}
 	h, err := a.checkHeader(foot.header, seq, nil)
 	if err != nil {
@@ -198,7 +211,7 @@ func (a *Archive) readSealed(name string) (*sealed, error) {
 	if bodyName(seq, foot.header) != name {
 		return nil, corruptFile(path, "it holds another batch than its name says")
 	}
-	s := &sealed{seq: seq, name: name, header: foot.header, bytes: st.Size(), last: h.LastReceivedAt.UnixMilli()}
+	s := &sealed{seq: seq, name: name, header: foot.header, bytes: foot.end, last: h.LastReceivedAt.UnixMilli()}
 	for _, n := range foot.counts {
 		s.records += n
 	}
@@ -275,7 +288,7 @@ func (r *recovery) finishMove(path string, f file, seq uint64, body string) erro
 	}
 	r.closed = max(r.closed, seq)
 	r.queue = append(r.queue, s)
-	return r.a.index.setBody(seq, body)
+	return r.a.index.complete(seq, body)
 }
 
 // checkMark compares what was found with what the index had seen. The index is
@@ -316,10 +329,7 @@ func (r *recovery) rebuild(lost uint64) error {
 		}
 	}
 	*r = recovery{a: r.a, lost: lost}
-	if err := r.readClosed(); err != nil {
-		return err
-	}
-	return r.readJournals()
+	return r.readAll()
 }
 
 // openBatch decides which batch is open. There is always an open journal with a
@@ -405,13 +415,9 @@ func (r *recovery) lastBodyTime() error {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
+	foot, err := footerOf(path, f, r.closed)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
-	}
-	foot, err := readFooter(f, st.Size(), r.closed)
-	if err != nil {
-		return corruptFile(path, "%v", err)
+		return err
 	}
 	h, err := evidence.ParseBatch(foot.header)
 	if err != nil {

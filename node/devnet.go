@@ -42,7 +42,7 @@ all. For development: listens on 127.0.0.1 only.`,
 		RunE:    a.run(func(context.Context, []string) error { return a.devnetReset(dir, yes) }),
 	}
 	reset.Flags().BoolVar(&yes, "yes", false, "不询问 · do not ask")
-	cmd.AddCommand(reset)
+	cmd.AddCommand(reset, a.devnetHomesCmd(&dir), a.devnetSubmitKeyCmd())
 	return cmd
 }
 

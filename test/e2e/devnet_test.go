@@ -57,6 +57,7 @@ type report struct {
 func verified(t *testing.T, code int, args ...string) report {
 	t.Helper()
 	r := must(t, code, append([]string{"verify", "--json"}, args...)...)
+	secondVerifier(t, r, args...)
 	var out report
 	if err := json.Unmarshal([]byte(r.out), &out); err != nil {
 		t.Fatalf("%v in %s", err, r.out)

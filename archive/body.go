@@ -65,14 +65,6 @@ type view struct {
 	foot  *footer // nil while it is open; then trees are set
 }
 
-// nodes returns the nodes of a stream and its number of records.
-func (v *view) nodes(stream uint8) (merkle.NodeReader, uint64) {
-	if v.foot != nil {
-		return v.foot.stream(v.r, stream), v.foot.counts[stream]
-	}
-	return v.trees[stream], v.trees[stream].Size()
-}
-
 // leaves returns n leaves of a stream from index on.
 func (v *view) leaves(stream uint8, index, n uint64) ([]merkle.Digest, error) {
 	if v.foot != nil {
@@ -159,9 +151,12 @@ func (a *Archive) openBody(seq uint64) (file, string, error) {
 			return f, path, err
 		}
 	}
-	name, err := a.findBody(seq)
+	name, err := a.index.body(seq) // known since the batch was closed
 	if err != nil {
 		return nil, "", err
+	}
+	if name == "" {
+		return nil, "", corruptFile(a.bodyFolder(seq), "there is no batch %d", seq)
 	}
 	path := filepath.Join(a.bodyFolder(seq), name)
 	f, err := a.disk.open(path, false)
@@ -172,24 +167,4 @@ func (a *Archive) openBody(seq uint64) (file, string, error) {
 		return nil, path, fmt.Errorf("opening a batch: %w", err)
 	}
 	return f, path, nil
-}
-
-// findBody returns the name of the file of a batch that the chain has: from the
-// index, or where it does not know, from the folder.
-func (a *Archive) findBody(seq uint64) (string, error) {
-	name, err := a.index.body(seq)
-	if err != nil || name != "" {
-		return name, err
-	}
-	dir := a.bodyFolder(seq)
-	names, err := a.disk.list(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("looking for batch %d: %w", seq, err)
-	}
-	for _, n := range names {
-		if s, err := seqOfName(n, ".batch"); err == nil && s == seq {
-			return n, nil
-		}
-	}
-	return "", corruptFile(dir, "the file of batch %d is missing", seq)
 }

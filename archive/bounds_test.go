@@ -212,3 +212,23 @@ func TestConfigIsChecked(t *testing.T) {
 		})
 	}
 }
+
+func TestErrorsNameTheMend(t *testing.T) {
+	now := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+	cases := []struct {
+		err   error
+		words []string
+	}{
+		{&BusyError{time.Second, "too many"}, []string{"too many", "after 1s"}},
+		{&ReplayError{now.Add(-time.Hour), now, time.Minute}, []string{"2026-11-21T07:00:00Z", "2026-11-21T08:00:00Z", "1m0s", "sign a new statement"}},
+		{&TamperedError{What: "two headers", Mend: "stop the copy"}, []string{"two headers", "stop the copy"}},
+		{corruptFile("f", "at byte %d", 7), []string{"f: at byte 7", "move it out of the archive"}},
+	}
+	for _, c := range cases {
+		for _, word := range c.words {
+			if !contains(c.err, word) {
+				t.Errorf("%v does not say %q", c.err, word)
+			}
+		}
+	}
+}

@@ -194,6 +194,25 @@ func TestLostJournalLeavesAGap(t *testing.T) {
 	}
 }
 
+func TestLostFileBeforeTheOpenJournalRaisesTheAlarm(t *testing.T) {
+	w := newWorld(t)
+	w.chain.hold = true
+	w.open()
+	w.submit(submission(evidence.ContractFinal))
+	until(t, "batch 1 is in flight", func() bool { return w.a.Status().InFlight.Sent > 0 })
+	w.close()
+	if err := os.RemoveAll(filepath.Join(w.dir, outboxDir)); err != nil {
+		t.Fatal(err)
+	}
+	w.open()
+	if st := w.a.Status(); st.Open.Seq != 2 || !w.alarmed(AlarmGap, "batches 1 to 1") {
+		t.Fatalf("%+v", st)
+	}
+	w.chain.set(func(c *fakeChain) { c.hold = false })
+	w.submit(submission(evidence.ContractFinal))
+	w.settled()
+}
+
 // A folder that was put back from a backup, or a second copy of the node.
 func TestChainPassedTheOpenBatch(t *testing.T) {
 	for _, withRecords := range []bool{true, false} {

@@ -108,8 +108,7 @@ const (
 	// changed meanwhile. Registry changes are rare: two in the time of one look
 	// do not happen to a healthy chain.
 	maxTries = 8
-	// bodiesPerFolder keeps folders small enough to list when a body's name is
-	// not in the index.
+	// bodiesPerFolder keeps folders small: every start lists the newest one.
 	bodiesPerFolder = 256
 )
 

@@ -290,9 +290,9 @@ func (g *groupView) stored(node string, position uint32) (Stored, error) {
 	if err != nil || g.v.foot == nil {
 		return s, err
 	}
-	nodes, size := g.v.nodes(r.stream)
 	s.Header = g.v.foot.header
-	if s.StreamPath, err = merkle.InclusionAt(index, size, nodes); err != nil {
+	nodes := g.v.foot.stream(g.v.r, r.stream)
+	if s.StreamPath, err = merkle.InclusionAt(index, nodes.size, nodes); err != nil {
 		return Stored{}, g.corrupt("%v", err)
 	}
 	return s, nil

@@ -345,6 +345,9 @@ func (r *recovery) openBatch(last uint64) (err error) {
 	case own > r.closed && own > r.lost:
 		a.open = r.journals[len(r.journals)-1]
 		r.journals = r.journals[:len(r.journals)-1]
+		if r.lost > 0 {
+			a.gap(r.lost, a.open.seq)
+		}
 		if last >= a.open.seq && a.open.records > 0 {
 			a.stop(AlarmTampered, passedBy(a.open.seq, last))
 		} else if last >= a.open.seq {

@@ -60,8 +60,9 @@ const (
 	// it the oldest are skipped: a later checkpoint covers them.
 	maxOwnQueue = 256
 	// peerBudget is how many seal messages a peer may send at once and
-	// peerRefill how many a second on average. 30 members at 20 blocks a
-	// second, each answering, stay below it.
+	// peerRefill how many a second on average. An honest peer sends its own seal
+	// of each block, some 20 a second, and at most 2*maxWants questions and as
+	// many answers to ours.
 	peerBudget = 2000
 	peerRefill = 500
 
@@ -93,15 +94,21 @@ const (
 	// stopWithin bounds Stop: a process has 5 seconds, of which the api takes 2.
 	stopWithin = 2500 * time.Millisecond
 	// stallHeartbeats: with a quorum of peers at our height and no block for so
-	// many heartbeats, consensus is taken for dead.
+	// many heartbeats, and no less than stallLeast, consensus is taken for dead.
 	stallHeartbeats = 5
+	stallLeast      = 30 * time.Second
 
 	// maxAlarms bounds the alarms that Status repeats, and maxAlarmValue each
 	// value in them; the log has them whole.
 	maxAlarms     = 16
 	maxAlarmValue = 200
+	// maxConflicts bounds the conflicting seals kept of one member and size: two
+	// roots prove the lie, more prove nothing new.
+	maxConflicts = 4
 	// maxGuardBytes bounds the guard file as read; it has about 300 bytes.
 	maxGuardBytes = 4 << 10
+	// maxKeyFileBytes bounds a key file as read; CometBFT's have less than 1 KiB.
+	maxKeyFileBytes = 16 << 10
 )
 
 // Defaults of Config.
@@ -110,10 +117,3 @@ const (
 	defaultTimeoutCommit = 50 * time.Millisecond
 	defaultReseal        = 10 * time.Second
 )
-
-// maxConflicts bounds the conflicting seals kept of one member and size: two
-// roots prove the lie, more prove nothing new.
-const maxConflicts = 4
-
-// maxKeyFileBytes bounds a key file as read; CometBFT's have less than 1 KiB.
-const maxKeyFileBytes = 16 << 10

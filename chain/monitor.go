@@ -36,7 +36,7 @@ func (ch *Chain) monitor(ctx context.Context) {
 			height, progress = h, time.Now()
 			continue
 		}
-		if stall := time.Since(progress); stall > stallHeartbeats*ch.cfg.Heartbeat {
+		if stall := time.Since(progress); stall > max(stallHeartbeats*ch.cfg.Heartbeat, stallLeast) {
 			ch.fail.report(fmt.Errorf("no block for %s at height %d though a quorum of members is connected", stall.Round(time.Second), height))
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,8 +214,51 @@ func TestNetwork(t *testing.T) {
 			})
 		}
 	}
+
+	t.Log("all four submit at once, each one batch after the other")
+	begin = time.Now()
+	r.rush(10)
+	r.sealedBy(r.nodes["court-a"].Size()-1, 4, 20*time.Second)
+	t.Logf("40 batches, sealed after %s", time.Since(begin).Round(time.Millisecond))
 	r.sameState()
 	r.noFailure()
+}
+
+// rush lets every node put n batches on the chain, one in flight each.
+func (r *running) rush(n uint64) {
+	r.tb.Helper()
+	var wg sync.WaitGroup
+	for _, id := range r.ids {
+		ch := r.nodes[id]
+		last, _, err := ch.LastSeq(id)
+		if err != nil {
+			r.tb.Fatal(err)
+		}
+		var txs [][]byte
+		for seq := last + 1; seq <= last+n; seq++ {
+			txs = append(txs, r.batch(id, seq, nil))
+		}
+		wg.Go(func() {
+			for i, tx := range txs {
+				if err := ch.Submit(r.tb.Context(), tx); err != nil {
+					r.tb.Errorf("batch %d of %s: %v", i, id, err)
+					return
+				}
+				for {
+					changed := ch.Changed()
+					if _, ok, _ := ch.Batch(id, last+uint64(i)+1); ok {
+						break
+					}
+					select {
+					case <-changed:
+					case <-r.tb.Context().Done():
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // sameState checks that all nodes come to one state.

@@ -37,7 +37,7 @@ var (
 // RefusedError is an ErrInvalid, or an ErrBusy if the member has too many
 // transactions waiting.
 type RefusedError struct {
-	Code uint32 // see docs: the codes are part of consensus
+	Code uint32 // the result code on the chain; tx.go lists them
 	Text string
 }
 

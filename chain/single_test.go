@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,6 +149,28 @@ func TestForeignData(t *testing.T) {
 	raw := must[[]byte](t)(os.ReadFile(lastSignedPath(r.config("court-a").ConsensusKeyPath)))
 	if bytes.Contains(raw, []byte(`"height": "0"`)) {
 		t.Errorf("the last signature is not remembered: %s", raw)
+	}
+}
+
+// TestPortInUse: a start that fails leaves nothing locked.
+func TestPortInUse(t *testing.T) {
+	f := newFixtureOf(t, checkpoint.Quorum{Members: 1, NeutralRoles: 1}, "court-a")
+	l := must[net.Listener](t)(net.Listen("tcp", f.parties["court-a"].card.Peer))
+	if _, err := Start(t.Context(), f.config("court-a")); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("started on a port in use: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ch, err := Start(t.Context(), f.config("court-a"))
+	if err != nil {
+		t.Fatalf("starting after a failed start: %v", err)
+	}
+	if err := ch.Stop(); err != nil {
+		t.Error(err)
+	}
+	if err := ch.Stop(); err != nil {
+		t.Error("stopping twice:", err)
 	}
 }
 

@@ -9,25 +9,26 @@ import (
 )
 
 // code is the result code of a transaction. Codes are part of CometBFT's
-// results hash and so of consensus; their texts are not.
+// results hash and so of consensus: a number never changes its meaning. The
+// texts are not.
 type code uint32
 
 const (
-	codeOK code = iota
-	codeSize
-	codeMalformed
-	codeType
-	codeMember
-	codeSeq
-	codeBusy
-	codeSignature
-	codeTime
-	codeRegistrySize
-	codeKeyUsed
-	codeKeyUnknown
-	codeKeyRevoked
-	codeKeyLimit
-	codeCrowded
+	codeOK           code = 0
+	codeSize         code = 1  // larger than maxTxBytes
+	codeMalformed    code = 2  // no canonical signed object, or a field is wrong
+	codeType         code = 3  // a signed object that is no transaction
+	codeMember       code = 4  // of no member
+	codeSeq          code = 5  // a batch's sequence number was taken, or is behind one that was
+	codeBusy         code = 6  // the member has too many waiting; in CheckTx only
+	codeSignature    code = 7  // the member's key did not sign it for this chain
+	codeTime         code = 8  // received before the node's previous batch ended
+	codeRegistrySize code = 9  // keys checked against a ledger that is not there yet
+	codeKeyUsed      code = 10 // the name was registered before, or changes in this block already
+	codeKeyUnknown   code = 11 // revoking what is not registered
+	codeKeyRevoked   code = 12 // revoking what is revoked
+	codeKeyLimit     code = 13 // the member has no more names
+	codeCrowded      code = 14 // too many transactions of the member in one block
 )
 
 // refusal says why a transaction is refused.

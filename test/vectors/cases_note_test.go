@@ -179,6 +179,7 @@ func quorumVectors() []vector {
 		{name: "quorum-three-of-four", change: "none: three of four members sealed", s: sealedBy("arbitration-a", "court-a", "vendor-a")},
 		{name: "quorum-require-met", change: "none: the policy requires a court, and it sealed", s: sealedBy("arbitration-a", "court-a", "vendor-a"), policy: "require-court"},
 		{name: "quorum-other-order-of-times", change: "none: the vendor sealed first", s: sealedBy("vendor-a", "notary-a", "court-a", "arbitration-a")},
+		{name: "quorum-far-future", change: "none: the vendor's clock shows the year 1141709097; the other three meet the quorum", s: farFuture()},
 		short("two-of-four", "two of four members sealed", "", sealedBy("court-a", "vendor-a")),
 		short("vendor-alone", "the vendor alone sealed", "", sealedBy("vendor-a")),
 		short("four-of-four", "the policy asks for all four, three sealed", "four-of-four", sealedBy("arbitration-a", "court-a", "notary-a")),
@@ -192,6 +193,15 @@ func quorumVectors() []vector {
 		{name: "quorum-times-apart", change: "the two seals of two members carry different times", exit: 3, fails: "quorum",
 			s: with(func(s *scenario) { s.note = nil; s.sealed = nil; s.file = apart })},
 	}
+}
+
+// farFuture has a seal dated 2^55 s after 1970.
+func farFuture() scenario {
+	return with(func(s *scenario) {
+		s.sealed = func(c *checkpoint.Checkpoint, seals []checkpoint.Seal) {
+			seals[3] = newWorld("vectors").sealAt(*c, seals[3].Member, 1<<55)
+		}
+	})
 }
 
 // apart gives two members' Ed25519 cosignatures another true time.

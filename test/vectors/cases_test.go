@@ -72,6 +72,10 @@ func validVectors() (out []vector) {
 		vector{name: "valid-1000-submissions", change: "none: the last of 1000 under one statement",
 			s: with(func(s *scenario) { s.under, s.index = 1000, 999 })},
 		vector{name: "valid-no-content", change: "no content is given: the step content is not present", s: base(), noContent: true},
+		vector{name: "valid-registry-size-is-index", change: "none: the batch was checked against all entries before it",
+			s: with(func(s *scenario) { s.batch = func(b *evidence.Batch) { b.RegistrySize = 5 } })},
+		vector{name: "valid-dossier-close-with-content", change: "a content is given with a record that has none: the step content is not present",
+			s: with(func(s *scenario) { s.kind = evidence.DossierClose }), content: []byte(contract)},
 		vector{name: "valid-pinned", change: "the policy pins the root of this size", s: base(), policy: "pinned"},
 		vector{name: "valid-second-epoch", change: "the policy's second epoch, by another rule, judges this size", s: base(), policy: "two-epochs"},
 		vector{name: "valid-claims-spread-over-lines", change: "the claims file has white space: its root is the same",
@@ -247,6 +251,9 @@ func submissionVectors(w *world) (out []vector) {
 			s.statementRaw = func(raw []byte) []byte {
 				return resign(raw, evidence.TypeStatement, w.chain, keyOf(gm.Ed25519, "vendor-a ed25519"))
 			}
+		}},
+		{"statement-ed25519-signature", "one bit of the statement's Ed25519 signature", "statement", func(s *scenario) {
+			s.key, s.statementRaw = keyOf(gm.Ed25519, "vendor-a ed25519"), flipSig
 		}},
 		{"statement-signature-zero", "r and s of the statement's signature are 0", "statement", func(s *scenario) {
 			s.statementRaw = zeroSig

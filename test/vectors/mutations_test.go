@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	mutations = flag.Int("mutations", 100, "how many mutated inputs the two verifiers are compared on")
+	mutations = flag.Int("mutations", 60, "how many mutated inputs the two verifiers are compared on")
 	seed      = flag.Uint64("seed", 1, "of the mutations")
 )
 
@@ -24,6 +24,7 @@ var (
 // vectors with a random change somewhere in the file, in a document inside it,
 // in the note, in the policy or in the content.
 func TestMutations(t *testing.T) {
+	t.Parallel()
 	run, dir := python(t), t.TempDir()
 	var all, valid, cases []proofCase
 	readJSON(t, "proofs.json", &all)

@@ -49,6 +49,7 @@ type answers struct {
 }
 
 func TestSecondVerifier(t *testing.T) {
+	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), python(t), verifier2, "--vectors", ".")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

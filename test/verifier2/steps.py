@@ -4,12 +4,13 @@ import digests
 import documents
 import note
 from canonical import Refused, write
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from signatures import Disagree, verify
 
 NAMES = ("chain", "content", "submission", "submitter", "receipt", "batch", "stream", "received-at", "ledger", "key",
          "statement", "checkpoint", "quorum", "pin", "times", "second-opinion", "anchors")
 PROVED, FAILED, ABSENT = "proved", "failed", "not present"
+FOUR_CENTURIES = 146097 * 86400 * 1000  # milliseconds
 SECOND = 1000  # milliseconds: the tolerance between seals and other times
 
 
@@ -234,12 +235,13 @@ def limits(result):
 
 
 def stamp(ms):
-    """A time of this specification, from milliseconds since 1970."""
-    try:
-        t = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=ms)
-    except OverflowError:
-        return f"{ms // 1000} s after 1970"
-    return t.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    """A time of this specification, from milliseconds since 1970.
+
+    Years above 9999, which a seal may claim, have as many digits as they need.
+    """
+    ages, rest = divmod(ms, FOUR_CENTURIES)  # the calendar repeats every 400 years
+    t = datetime(1970, 1, 1) + timedelta(milliseconds=rest)
+    return f"{t.year + 400 * ages:04d}" + t.strftime("-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
 
 
 def report_bytes(report):

@@ -27,7 +27,7 @@ var ranks = map[string]int{
 	"evidence":         4,
 	"proof":            5,
 	"archive":          6, "chain": 6, "genesis": 6,
-	"api/wire":   7,
+	"api/wire": 7, "api/httpsig": 7,
 	"api/client": 8, "api": 8,
 	"node": 9,
 	"":     10, // main.go
@@ -44,6 +44,7 @@ var onlyIn = []struct {
 	{"github.com/syndtr/goleveldb", []string{"archive", "chain"}, "only the rooms that own files on disk open a database"},
 	{"github.com/emmansun/gmsm", []string{"internal/gm"}, "one room decides what an SM2 signature is"},
 	{"github.com/tjfoc/gmsm", []string{"internal/gm"}, "the second opinion is asked for in one place"},
+	{"github.com/dunglas/httpsfv", []string{"api/httpsig"}, "one room reads structured fields and holds what the parser panics on"},
 	{"github.com/gin-gonic/", []string{"api"}, "HTTP routing is the API's"},
 	{"github.com/spf13/cobra", []string{"node"}, "the command line is the node's"},
 	{"filippo.io/torchwood", nil, "it is the stock tool that tests hold our exports against; it pulls in net/http"},

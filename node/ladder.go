@@ -77,9 +77,13 @@ func (s *submission) sendFailed(err error) error {
 
 // await follows every record up to sealed and returns its verified proof.
 func (s *submission) await(ctx context.Context, req *evidence.Request, receipts []*proof.File) ([]*proof.File, error) {
-	for _, sub := range req.Submissions {
-		if err := s.committed(ctx, sub.ID()); err != nil {
-			return nil, err
+	heads := map[string]bool{} // all under one receipt are in one batch
+	for i, sub := range req.Submissions {
+		if head := string(receipts[i].Receipt.Head); !heads[head] {
+			heads[head] = true
+			if err := s.committed(ctx, sub.ID()); err != nil {
+				return nil, err
+			}
 		}
 	}
 	s.rung(client.Committed, "批次已在区块中", "the batch is in a block")
@@ -96,7 +100,7 @@ func (s *submission) await(ctx context.Context, req *evidence.Request, receipts 
 	}
 	r := proof.Verify(out[0], s.policy, nil, proof.Options{})
 	s.rung(client.Sealed, "总账 %d，不晚于 %s；证明已在本机验证", "ledger size %d, not later than %s; proof verified here",
-		r.LedgerSize, r.SealedTime.UTC().Format(time.RFC3339))
+		r.LedgerSize, r.NotLaterThan().UTC().Format(time.RFC3339))
 	return out, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -252,6 +253,28 @@ func TestTermsAreComplete(t *testing.T) {
 			t.Errorf("step %q has no title", name)
 		}
 	}
+}
+
+// TestVerifyAcrossEpochs: a member has changed its admin and intake keys since;
+// what the old ones signed at entries of the old epoch still stands, and the new
+// ones do not speak for it.
+func TestVerifyAcrossEpochs(t *testing.T) {
+	c := newConsortium(t)
+	f := c.proof(3, all, c.submission(evidence.ContractFinal, contentOf("x").Digest))[0] // the batch is entry 2, the size 6
+	second := c.policy.Epochs[0]
+	second.First = 5
+	second.Members = slices.Clone(second.Members)
+	for i := range second.Members {
+		second.Members[i].Intake, second.Members[i].Admin = newKey(t, gm.SM2).Public(), newKey(t, gm.SM2).Public()
+	}
+	p := *c.policy
+	p.Epochs = []checkpoint.Epoch{c.policy.Epochs[0], second}
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	wantResult(t, "keys changed since", Verify(f, &p, contentOf("x"), Options{}), Proved)
+	p.Epochs[1].First = 3 // now the key entry alone is of the old epoch
+	wantResult(t, "keys changed before the batch", Verify(f, &p, contentOf("x"), Options{}), False, StepReceipt, StepBatch)
 }
 
 func TestVerifyTimes(t *testing.T) {

@@ -90,6 +90,15 @@ type PolicyInfo struct {
 	SM3, SHA256 string // hex, of the policy file's bytes as given
 }
 
+// NotLaterThan is the end of the second in which the quorum was met: seals are
+// dated in whole seconds, rounded down. Zero unless it was met.
+func (r *Report) NotLaterThan() time.Time {
+	if r.SealedTime.IsZero() {
+		return time.Time{}
+	}
+	return r.SealedTime.Add(clockGrain)
+}
+
 // ExitCode is 0 for proved, 1 for false, 3 for not proved (design §8).
 func (r *Report) ExitCode() int {
 	switch r.Result {

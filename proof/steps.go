@@ -100,7 +100,7 @@ func (v *verifier) receipt() {
 		if rc.Node != in.Node {
 			return faultf("回执出自 %s，记录由 %s 受理", "the receipt is by %s, the record was taken in by %s", rc.Node, in.Node)
 		}
-		m, err := v.member(rc.Node)
+		m, err := v.member(rc.Node, v.intakeEntry())
 		if err != nil {
 			return err
 		}
@@ -110,6 +110,15 @@ func (v *verifier) receipt() {
 		return v.inclusion(merkle.LeafHash(v.f.Record), v.f.Record, v.f.Receipt.Index, rc.Count, v.f.Receipt.Path, rc.Root)
 	}()
 	v.check(StepReceipt, err, "节点 %s 于 %s 签发受理回执（SM2）", "node %s signed a receipt (SM2) at %s", rc.Node, millis(rc.ReceivedAt))
+}
+
+// intakeEntry is the ledger entry at which the node's intake key is judged: the
+// batch's. A receipt without a batch is judged by the policy's last epoch.
+func (v *verifier) intakeEntry() uint64 {
+	if v.f.Batch != nil {
+		return v.f.Batch.Index
+	}
+	return v.p.Epochs[len(v.p.Epochs)-1].First - 1
 }
 
 // batch: the header is signed by the node that took the record in, and is the
@@ -123,7 +132,7 @@ func (v *verifier) batch() {
 		if b.Seq != v.f.receipt.Seq {
 			return faultf("批次序号为 %d，回执承诺的是 %d", "the batch has seq %d, the receipt promises %d", b.Seq, v.f.receipt.Seq)
 		}
-		m, err := v.member(b.Node)
+		m, err := v.member(b.Node, v.intakeEntry())
 		if err != nil {
 			return err
 		}
@@ -215,7 +224,7 @@ func (v *verifier) key() {
 		case part.Index >= v.f.batch.RegistrySize:
 			return faultf("密钥项在总账第 %d 项，批次只依据 %d 项查验", "the key entry is entry %d, the batch was checked against %d entries", part.Index, v.f.batch.RegistrySize)
 		}
-		m, err := v.member(k.Member)
+		m, err := v.member(k.Member, part.Index)
 		if err != nil {
 			return err
 		}
@@ -284,7 +293,7 @@ func (v *verifier) times() {
 	switch {
 	case v.r.SealedTime.IsZero():
 		v.absent(StepTimes, "没有会签时间可比", "there is no sealed time to compare with")
-	case in.ReceivedAt.After(v.r.SealedTime.Add(clockGrain)):
+	case afterSecond(in.ReceivedAt.Add(-clockGrain), v.sealed.SealedTime):
 		v.absent(StepTimes, "节点所称受理时间 %s 晚于会签时间 %s：该节点的时钟不可依赖，以会签时间为准",
 			"the node says received at %s, after the sealed time %s: do not rely on that node's clock; the seals' time stands",
 			millis(in.ReceivedAt), v.r.SealedTime.Format(time.RFC3339))
@@ -297,6 +306,12 @@ func (v *verifier) times() {
 			"in order: captured %s (the submitter says), received %s later (the node says), sealed %s",
 			millis(s.CapturedAt), in.ReceivedAt.Sub(s.CapturedAt).Round(time.Millisecond), v.r.SealedTime.Format(time.RFC3339))
 	}
+}
+
+// afterSecond reports whether t is after a time in Unix seconds, which a seal may
+// carry up to 2^63-1, beyond what time.Time can add to.
+func afterSecond(t time.Time, seconds int64) bool {
+	return t.Unix() > seconds || t.Unix() == seconds && t.Nanosecond() > 0
 }
 
 // secondOpinion: the two SM libraries gave the same answers.

@@ -118,7 +118,7 @@ func (r *Report) times(line func(zh, en string, args ...any)) {
 		line("  会签 %[1]s（%[2]s，%[3]s）", "  sealed %[1]s (%[2]s, %[4]s)", s.Time.Format(time.RFC3339), s.Member, roleWords[s.Role], s.Role)
 	}
 	if !r.SealedTime.IsZero() {
-		line("  不晚于 %s：此时达到会签门槛", "  not later than %s: then the quorum was met", r.SealedTime.Format(time.RFC3339))
+		line("  不晚于 %s：此时已达到会签门槛", "  not later than %s: by then the quorum was met", r.NotLaterThan().Format(time.RFC3339))
 	}
 	line("", "")
 }

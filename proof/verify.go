@@ -161,16 +161,17 @@ func (v *verifier) inclusion(leaf merkle.Digest, data []byte, index, size uint64
 	return nil
 }
 
-// member returns a member of the epoch by which the proof is judged: that of
-// the checkpoint, and for a receipt alone the policy's last.
-func (v *verifier) member(id string) (checkpoint.Member, error) {
-	epoch := &v.p.Epochs[len(v.p.Epochs)-1]
-	if v.sealed != nil {
-		epoch = v.sealed.Epoch
+// member returns a member as it was when a ledger entry was made: entry i stands
+// in the epoch of size i+1. Keys that a member has laid down since do not speak
+// for what is older, nor its new keys.
+func (v *verifier) member(id string, entry uint64) (checkpoint.Member, error) {
+	epoch, err := v.p.EpochOf(entry + 1)
+	if err != nil {
+		return checkpoint.Member{}, err
 	}
 	m, ok := epoch.Member(id)
 	if !ok {
-		return m, faultf("信任策略中没有成员 %q", "the policy knows no member %q", id)
+		return checkpoint.Member{}, faultf("信任策略中没有成员 %q", "the policy knows no member %q", id)
 	}
 	return m, nil
 }

@@ -65,8 +65,9 @@ class Verification:
 
     # what several steps need
 
-    def _member(self, name):
-        epoch = self.note.epoch if self.note else self.policy.epochs[-1]
+    def _member(self, name, entry):
+        epoch = self.policy.epochs[-1] if entry is None else self.policy.epoch_of(entry + 1)
+        need(epoch, f"the policy has no epoch for entry {entry}")
         member = epoch.member(name)
         need(member, f"the policy knows no member {name}")
         return member
@@ -113,7 +114,7 @@ class Verification:
     def _receipt(self):
         p, head = self.proof, self.proof.receipt.body
         need(head["node"] == p.intake["node"], "the receipt is of another node")
-        self._signed_by(p.receipt, self._member(head["node"]).keys["intake"])
+        self._signed_by(p.receipt, self._member(head["node"], p.part["batch"]["index"] if "batch" in p.part else None).keys["intake"])
         part = p.part["receipt"]
         self._leaf(p.record_raw, part["index"], head["count"], part["path"], head["root"])
 
@@ -121,7 +122,7 @@ class Verification:
         p, header = self.proof, self.proof.batch.body
         need(header["node"] == p.intake["node"], "the batch is of another node")
         need(header["seq"] == p.receipt.body["seq"], "the receipt promises another batch")
-        self._signed_by(p.batch, self._member(header["node"]).keys["intake"])
+        self._signed_by(p.batch, self._member(header["node"], p.part["batch"]["index"]).keys["intake"])
 
     def _stream(self):
         p, part = self.proof, self.proof.part["batch"]
@@ -146,7 +147,7 @@ class Verification:
         s = p.submission
         need((entry["member"], entry["key"]) == (s["submitter"], s["key"]), "the key entry is of another key")
         need(part["index"] < p.batch.body["registry_size"], "the key was registered after the batch was checked")
-        self._signed_by(p.key, self._member(entry["member"]).keys["admin"])
+        self._signed_by(p.key, self._member(entry["member"], part["index"]).keys["admin"])
         self._entry(part)
 
     def _statement(self):

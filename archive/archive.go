@@ -52,8 +52,8 @@ type Keys interface {
 	SubmitKey(member, name string) (gm.PublicKey, error)
 }
 
-// Config is what an archive needs. Limits, Now, Logger and SealedHead have
-// defaults.
+// Config is what an archive needs. Limits, Now, Logger, Meter and SealedHead
+// have defaults.
 type Config struct {
 	Dir     string // its own folder, made where missing
 	Node    string // member id of this node
@@ -66,6 +66,7 @@ type Config struct {
 	Now        func() time.Time
 	Logger     *slog.Logger
 	Limits     Limits
+	Meter      Meter
 
 	disk disk // the tests' faults
 }
@@ -172,6 +173,9 @@ func Open(cfg Config) (*Archive, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Meter == nil {
+		cfg.Meter = noMeter{}
 	}
 	if cfg.SealedHead == nil {
 		cfg.SealedHead = func() (uint64, merkle.Digest) { return 0, merkle.EmptyRoot() }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"qifeng/proof/merkle"
 )
@@ -31,7 +32,9 @@ type sealed struct {
 	header  []byte
 	records uint64
 	bytes   int64
-	last    int64 // last received_at, Unix milliseconds
+	first   int64 // first and last received_at, Unix milliseconds
+	last    int64
+	closed  time.Time // when this process closed it; zero where an earlier one did
 }
 
 // bodyName names a closed batch's file by its seq and the SM3 digest of its

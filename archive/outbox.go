@@ -63,6 +63,7 @@ func (a *Archive) sealAll() {
 // the process. A crash before 3 leaves a journal with a footer, which recovery
 // moves. After 3 only these signed bytes are ever sent.
 func (a *Archive) seal(b *batch) error {
+	began := time.Now()
 	last, _, err := a.cfg.Chain.LastSeq(a.cfg.Node)
 	if err != nil {
 		return fmt.Errorf("asking the chain for the last batch: %w", err)
@@ -84,7 +85,7 @@ func (a *Archive) seal(b *batch) error {
 		return a.failed(err)
 	}
 	s := &sealed{seq: b.seq, name: bodyName(b.seq, header), header: header, records: b.records,
-		bytes: b.size + int64(len(frame)), last: b.last}
+		bytes: b.size + int64(len(frame)), first: b.first, last: b.last, closed: began}
 	if err := moveFile(a.disk, b.path, a.path(outboxDir, s.name)); err != nil {
 		return a.failed(fmt.Errorf("moving batch %d to the outbox: %w", b.seq, err))
 	}
@@ -199,6 +200,7 @@ func (a *Archive) confirm(s *sealed) error {
 	a.backlogRecords.Add(-int64(s.records))
 	a.backlogBytes.Add(-s.bytes)
 	a.committed.Store(s.seq)
+	a.tellCommitted(s)
 	poke(a.nudge)
 	return nil
 }

@@ -211,7 +211,8 @@ func (a *Archive) readSealed(name string) (*sealed, error) {
 	if bodyName(seq, foot.header) != name {
 		return nil, corruptFile(path, "it holds another batch than its name says")
 	}
-	s := &sealed{seq: seq, name: name, header: foot.header, bytes: foot.end, last: h.LastReceivedAt.UnixMilli()}
+	s := &sealed{seq: seq, name: name, header: foot.header, bytes: foot.end,
+		first: h.FirstReceivedAt.UnixMilli(), last: h.LastReceivedAt.UnixMilli()}
 	for _, n := range foot.counts {
 		s.records += n
 	}

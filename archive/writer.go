@@ -258,9 +258,11 @@ func (a *Archive) store(g *freshGroup) error {
 		return err
 	}
 	frame := sealFrame(g.encode(), b.seq, b.size)
+	began := time.Now()
 	if err := b.append(frame); err != nil {
 		return a.failed(err)
 	}
+	a.cfg.Meter.GroupStored(GroupStored{Requests: len(g.statements), Records: len(g.records), Bytes: int64(len(frame)), Write: time.Since(began)})
 	at := locator{seq: b.seq, offset: uint32(b.size)}
 	b.grow(&g.group, g.leaves, int64(len(frame)))
 	a.backlogRecords.Add(int64(len(g.records)))

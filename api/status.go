@@ -69,7 +69,10 @@ func (s *Server) view() view {
 		add("archive", v.archive.Reason)
 	}
 	for _, a := range v.archive.Alarms {
-		add("archive-"+string(a.Kind), a.Text)
+		// A gap is for a person to look at; the node works on beside it.
+		if a.Kind != archive.AlarmGap {
+			add("archive-"+string(a.Kind), a.Text)
+		}
 	}
 	return v
 }

@@ -325,7 +325,7 @@ func (a *app) describe(c *genesis.Consortium) {
 	g := c.Genesis
 	a.say("链 %s，%d 个成员，创世于 %s", "chain %s, %d members, founded %s", c.ChainID, len(g.Cards), g.CreatedAt.Format(time.RFC3339))
 	for _, m := range g.Cards {
-		fmt.Fprintf(a.out, "  %-16s %-12s %-24s %s\n", m.ID, m.Role, m.Peer, m.Name)
+		fmt.Fprintf(a.out, "  %-16s %-12s %-24s %s  %s\n", m.ID, m.Role, m.Peer, fingerprint(m.Signed.Raw), m.Name)
 	}
 	q := g.Quorum
 	a.say("会签门槛：%d 个成员，%d 种中立角色", "seal quorum: %d members, %d different neutral roles", q.Members, q.NeutralRoles)

@@ -35,6 +35,7 @@ type app struct {
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	a := &app{in: os.Stdin, out: os.Stdout, errw: os.Stderr, getenv: os.Getenv}
 	return a.main(ctx, os.Args[1:])
 }
@@ -78,7 +79,7 @@ usage, unreadable input; 3 一致但未证明、未就绪 consistent but not pro
 	}
 	root.SetUsageTemplate(bilingual(root.UsageTemplate()))
 	root.PersistentFlags().StringVar(&a.langFlag, "lang", "", "输出语言 zh|en，默认按环境 · language of the output, default by environment")
-	root.CompletionOptions.HiddenDefaultCmd = false
+	choices(root, "lang", Chinese, English)
 	root.AddCommand(
 		a.initCmd(), a.startCmd(), a.devnetCmd(),
 		a.submitCmd(), a.verifyCmd(), a.proofCmd(), a.statusCmd(),
@@ -112,6 +113,17 @@ func (a *app) run(f func(ctx context.Context, args []string) error) func(*cobra.
 			return err
 		}
 		return &codeError{code: exitFailed, err: err}
+	}
+}
+
+// choices makes the shell complete a flag from a closed list.
+func choices[T ~string](cmd *cobra.Command, flag string, values ...T) {
+	words := make([]cobra.Completion, len(values))
+	for i, v := range values {
+		words[i] = cobra.Completion(v)
+	}
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // a misspelt flag name
 	}
 }
 

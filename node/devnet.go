@@ -16,6 +16,10 @@ import (
 	"golang.org/x/term"
 )
 
+// sampleContract is there when the network runs in the project's own folder:
+// then the printed commands can be pasted as they are.
+const sampleContract = "test/testdata/contract-zh.pdf"
+
 func (a *app) devnetCmd() *cobra.Command {
 	var dir string
 	var port int
@@ -48,6 +52,10 @@ all. For development: listens on 127.0.0.1 only.`,
 
 // devnet runs the network of dir until ctx is done.
 func (a *app) devnet(ctx context.Context, dir string, port int) error {
+	// Before even a lock is put into a folder that is not ours.
+	if err := mayBeDevnet(dir, port); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -95,21 +103,13 @@ func (a *app) prepareDevnet(dir string, port int) (*devnetState, error) {
 	if err == nil && state.State == devnetReady {
 		return state, nil
 	}
-	switch {
-	case err == nil:
+	if err := mayBeDevnet(dir, port); err != nil {
+		return nil, err
+	}
+	if err == nil {
 		if err := state.clear(dir); err != nil {
 			return nil, err
 		}
-	case errors.Is(err, fs.ErrNotExist):
-		empty, err := emptyDir(dir)
-		if err != nil {
-			return nil, err
-		}
-		if !empty {
-			return nil, usagef("%s is not empty and holds no %s: name another folder with --dir", dir, devnetName)
-		}
-	default:
-		return nil, &codeError{code: exitUsage, err: err}
 	}
 	if state, err = newDevnetState(port); err != nil {
 		return nil, err
@@ -119,6 +119,29 @@ func (a *app) prepareDevnet(dir string, port int) (*devnetState, error) {
 		return nil, fmt.Errorf("making the network: %w", err)
 	}
 	return state, nil
+}
+
+// mayBeDevnet refuses a folder that holds something else than a development
+// network, and a port that a new one could not use.
+func mayBeDevnet(dir string, port int) error {
+	_, err := loadDevnet(dir)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return &codeError{code: exitUsage, err: err}
+	}
+	empty, err := emptyDir(dir)
+	if err != nil {
+		return err
+	}
+	if !empty {
+		return usagef("%s is not empty and holds no %s: name another folder with --dir", dir, devnetName)
+	}
+	if port != 0 {
+		_, err = newDevnetState(port)
+	}
+	return err
 }
 
 // devnetReadyUp waits for every member and registers the vendor's submit key.
@@ -148,6 +171,9 @@ func (a *app) printDevnet(dir string, state *devnetState) {
 		fmt.Fprintf(a.out, "  %-14s %s  peer %s  log %s\n", m.ID, m.url(), m.Peer, m.logPath(dir))
 	}
 	a.say("接下来，在另一个终端：", "next, in another terminal:")
+	if exists(sampleContract) {
+		fmt.Fprintf(a.out, "  cp %s contract.pdf\n", sampleContract)
+	}
 	prog, vendor := shellQuote(os.Args[0]), shellQuote(filepath.Join(dir, state.Members[len(state.Members)-1].ID))
 	fmt.Fprintf(a.out, "  %s submit contract.pdf --home %s --wait\n", prog, vendor)
 	fmt.Fprintf(a.out, "  %s verify contract.pdf --policy %s\n", prog, shellQuote(filepath.Join(dir, policyName)))

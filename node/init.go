@@ -85,10 +85,11 @@ func fingerprint(card []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x", sum[0:4], sum[4:8], sum[8:12], sum[12:16])
 }
 
-// makeHome fills an empty folder. Order: keys, guard, card, and last the
-// configuration, whose presence says that the home is whole. A crash before
-// that leaves a folder that every command refuses, init included; nothing in
-// it has been used, so it can be deleted by hand.
+// makeHome fills an empty folder. Order: keys, card, and last the
+// configuration, whose presence says that the home is whole. An error takes
+// back what was made. A crash leaves a folder that every command refuses, init
+// included; nothing in it has been used, so it can be deleted by hand. The
+// guard follows when the home joins: it names the chain.
 func makeHome(h home, s initSpec) (card []byte, err error) {
 	c := Default()
 	c.Member.ID = s.ID
@@ -104,11 +105,16 @@ func makeHome(h home, s initSpec) (card []byte, err error) {
 	if !empty {
 		return nil, usagef("%s is not empty: a new home needs an empty folder, and nothing that exists is replaced", string(h))
 	}
+	defer func() {
+		if err != nil { // the folder was empty, so all of it is ours
+			err = errors.Join(err, takeBack(h))
+		}
+	}()
 	if err := os.MkdirAll(h.path("keys"), 0o700); err != nil {
 		return nil, err
 	}
 	if card, err = makeKeys(h, &c, s); err != nil {
-		return nil, fmt.Errorf("making keys: %w", err)
+		return nil, fmt.Errorf("making keys and card: %w", err)
 	}
 	if err := writeNew(h.path(cardName), card, 0o644); err != nil {
 		return nil, err
@@ -118,6 +124,18 @@ func makeHome(h home, s initSpec) (card []byte, err error) {
 		return nil, err
 	}
 	return card, writeNew(h.path(configName), text, 0o600)
+}
+
+// takeBack deletes what makeHome makes, and the folder if nothing else is in it.
+func takeBack(h home) error {
+	err := os.RemoveAll(h.path("keys"))
+	for _, name := range []string{cardName, configName} {
+		if e := os.Remove(h.path(name)); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	_ = os.Remove(string(h)) // it may hold a lock, or be a mount
+	return err
 }
 
 // makeKeys makes every key file and signs the card with them.

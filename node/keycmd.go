@@ -84,7 +84,8 @@ a member, for ever.`,
 	a.homeFlag(cmd)
 	a.outFlag(cmd, "密钥文件，默认 <名称>.pem · key file, default NAME.pem")
 	cmd.Flags().StringVar(&member, "member", "", "成员编号，默认取自成员目录 · member id, default that of the home")
-	cmd.Flags().StringVar(&alg, "alg", "sm2", "算法 · algorithm: sm2 or ed25519")
+	cmd.Flags().StringVar(&alg, "alg", gm.SM2.String(), "算法 · algorithm: sm2 or ed25519")
+	choices(cmd, "alg", gm.SM2.String(), gm.Ed25519.String())
 	return cmd
 }
 
@@ -135,6 +136,7 @@ key stays where it is.`,
 	}
 	a.keyEntryFlags(cmd, &admin)
 	cmd.Flags().StringVar(&purpose, "purpose", string(evidence.Submit), "用途 · purpose: submit or read")
+	choices(cmd, "purpose", evidence.Submit, evidence.Read)
 	return cmd
 }
 

@@ -50,6 +50,9 @@ func (a *app) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if cfg.API.AllowRemote {
+		log.Warn("the API may be reached from outside: reads are not authenticated", "listen", cfg.API.Listen)
+	}
 	n, err := openNode(ctx, a.home, cfg, log)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -39,6 +39,7 @@ type Chain struct {
 	stopErr  error
 
 	sealedHead atomic.Pointer[checkpoint.Checkpoint]
+	stalled    atomic.Int64 // nanoseconds that the monitor has seen no reason for
 
 	alarmMu sync.Mutex
 	alarms  []Alarm
@@ -65,7 +66,7 @@ func Start(ctx context.Context, config Config) (*Chain, error) {
 	}
 	seals := newReactor(c, ch.log, cfg.Now, ch.sealer.deliver)
 	ch.sealer.net = seals
-	app := &watched{Application: ch.app, fail: ch.fail, double: doubleGuard{address: pv.Key.Address,
+	app := &watched{Application: ch.app, fail: ch.fail, pace: ch.sealer.pace, double: doubleGuard{address: pv.Key.Address,
 		lastSigned: func() int64 { return pv.LastSignState.Height }}}
 	log := cometLog{log: ch.log, fail: ch.fail, stopping: &ch.stopping}
 	if ch.comet, err = newComet(ctx, c, &cfg, app, durableSigner{pv, filepath.Dir(cfg.ConsensusKeyPath)}, nodeKey, seals, log); err != nil {
@@ -99,7 +100,8 @@ func open(cfg Config, c *consortium) (*Chain, error) {
 	ch.app = newApp(c, store, st, log)
 	ch.app.alarm = ch.alarm
 	ch.sealer = &sealer{c: c, self: cfg.Self, keys: cfg.Keys, book: book, guard: openGuard(cfg.GuardPath, c.origin),
-		log: log, now: cfg.Now, state: ch.app.state, syncing: ch.syncing, changed: ch.newlySealed, alarm: ch.alarm,
+		log: log, now: cfg.Now, pace: &pace{observe: cfg.Observe}, state: ch.app.state,
+		syncing: ch.syncing, changed: ch.newlySealed, alarm: ch.alarm,
 		reseal: cfg.Reseal, heartbeat: cfg.Heartbeat,
 		inbox: make(chan inbound, maxInbox), wake: make(chan struct{}, 1)}
 	ch.app.committing = func(st *state, newSize bool) {

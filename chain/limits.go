@@ -102,6 +102,9 @@ const (
 	// value in them; the log has them whole.
 	maxAlarms     = 16
 	maxAlarmValue = 200
+	// maxPace bounds the sizes whose seals are timed: at 20 new sizes a second,
+	// three seconds of a slow member.
+	maxPace = 64
 	// maxConflicts bounds the conflicting seals kept of one member and size: two
 	// roots prove the lie, more prove nothing new.
 	maxConflicts = 4

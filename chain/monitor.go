@@ -34,13 +34,21 @@ func (ch *Chain) monitor(ctx context.Context) {
 		}
 		if h := ch.app.state().height; h != height || ch.syncing() || !ch.quorumAt(h+1) {
 			height, progress = h, time.Now()
+			ch.stalled.Store(0)
 			continue
 		}
-		if stall := time.Since(progress); stall > max(stallHeartbeats*ch.cfg.Heartbeat, stallLeast) {
+		stall := time.Since(progress)
+		ch.stalled.Store(int64(stall))
+		if stall > ch.stallLimit() {
 			ch.fail.report(fmt.Errorf("no block for %s at height %d though a quorum of members is connected", stall.Round(time.Second), height))
 			return
 		}
 	}
+}
+
+// stallLimit is how long a stall may last.
+func (ch *Chain) stallLimit() time.Duration {
+	return max(stallHeartbeats*ch.cfg.Heartbeat, stallLeast)
 }
 
 // awaitConsensus returns when CometBFT's consensus goroutine has. CometBFT

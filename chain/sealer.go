@@ -38,6 +38,7 @@ type sealer struct {
 	net   network
 	log   *slog.Logger
 	now   func() time.Time
+	pace  *pace
 
 	state     func() *state
 	syncing   func() bool // CometBFT is not in consensus: starting or catching up
@@ -68,6 +69,7 @@ func (s *sealer) committed(st *state, newSize bool) {
 	s.mu.Lock()
 	s.lastCommit = s.now()
 	if newSize {
+		s.pace.committed(st.size)
 		if s.queue = append(s.queue, st.size); len(s.queue) > maxOwnQueue {
 			s.queue = s.queue[len(s.queue)-maxOwnQueue:]
 		}
@@ -119,6 +121,7 @@ func (s *sealer) afterCommit() {
 	s.takeHeld()
 	if s.syncing() {
 		s.clearQueue()
+		s.pace.clear()
 		return
 	}
 	for {
@@ -197,6 +200,7 @@ func (s *sealer) sealOwn(size uint64) (wait bool) {
 		s.refuse(&refusedSeal{text: fmt.Sprintf("size %d is not known as finalized: %v", size, err), alarm: true})
 		return false
 	}
+	began := time.Now()
 	rootAt := func(n uint64) (merkle.Digest, error) { return merkle.RootAt(n, s.book.store) }
 	if why := s.guard.allow(size, now, at, st.size, rootAt); why != nil {
 		s.refuse(why)
@@ -211,11 +215,13 @@ func (s *sealer) sealOwn(size uint64) (wait bool) {
 		s.refuse(&refusedSeal{text: err.Error(), alarm: true})
 		return false
 	}
+	began = s.pace.since(StepGuard, began)
 	seal, err := checkpoint.Sign(s.c.checkpoint(size, root), s.self, now.Unix(), s.keys)
 	if err != nil {
 		s.refuse(&refusedSeal{text: err.Error(), alarm: true})
 		return false
 	}
+	s.pace.since(StepSign, began)
 	s.refuse(nil)
 	s.mu.Lock()
 	s.guarded = size
@@ -250,6 +256,7 @@ func (s *sealer) refuse(why *refusedSeal) {
 // put stores a seal and tells whoever must know.
 func (s *sealer) put(w wireSeal, live bool) outcome {
 	out, err := s.book.put(w, live, s.state().size)
+	s.pace.put(w, out)
 	switch {
 	case errors.Is(err, checkpoint.ErrSeal):
 		s.log.Warn("a seal does not verify", "member", w.seal.Member, "size", w.size, "error", err)

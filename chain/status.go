@@ -27,6 +27,7 @@ type Status struct {
 	Sealed  SealedStatus   // newest sealed size
 	Quorum  QuorumStatus
 	Guard   GuardStatus
+	Stall   StallStatus
 	Alarms  []Alarm // newest last, since the process started
 }
 
@@ -65,6 +66,13 @@ type GuardStatus struct {
 	Alarm bool   // a person must look
 }
 
+// StallStatus is how long there has been no block though a quorum of members is
+// connected and works on the next one. At the limit consensus is taken for dead
+// and the process ends.
+type StallStatus struct {
+	For, Limit time.Duration
+}
+
 // Alarm is something that a person must look at: two seals or two headers that
 // contradict each other, a double vote, a guard made again.
 type Alarm struct {
@@ -93,6 +101,7 @@ func (ch *Chain) Status() Status {
 	out := Status{ChainID: ch.c.chainID, Self: ch.cfg.Self, Height: st.height, Size: st.size,
 		LastBlockTime: st.blockTime, CatchingUp: ch.syncing(), Mempool: ch.comet.node.Mempool().Size()}
 	out.LastCommit, out.Guard = ch.sealer.report()
+	out.Stall = StallStatus{For: time.Duration(ch.stalled.Load()), Limit: ch.stallLimit()}
 	out.Members = ch.memberStatus(st.size, now)
 	out.Quorum = ch.quorumStatus(out.Members, now)
 	if cp := ch.sealedHead.Load(); cp != nil {

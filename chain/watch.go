@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 )
@@ -33,6 +34,7 @@ func (f *failure) report(err error) {
 type watched struct {
 	abci.Application
 	fail   *failure
+	pace   *pace
 	double doubleGuard
 }
 
@@ -81,10 +83,12 @@ func (w *watched) FinalizeBlock(ctx context.Context, req *abci.RequestFinalizeBl
 	if err := w.double.check(req); err != nil {
 		return nil, err
 	}
+	defer w.pace.since(StepExecute, time.Now())
 	return w.Application.FinalizeBlock(ctx, req)
 }
 
 func (w *watched) Commit(ctx context.Context, req *abci.RequestCommit) (res *abci.ResponseCommit, err error) {
 	defer w.guard("Commit", &err)
+	defer w.pace.since(StepCommit, time.Now())
 	return w.Application.Commit(ctx, req)
 }

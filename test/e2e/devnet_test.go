@@ -18,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/tlog"
+
 	"qifeng/api/client"
 	"qifeng/evidence"
 	"qifeng/internal/gm"
@@ -37,6 +40,7 @@ func TestDevnet(t *testing.T) {
 	must(t, 0, "submit", contract, "--home", n.home(vendor), "--wait")
 
 	t.Run("every kind", func(t *testing.T) { everyKind(t, n) })
+	t.Run("a session", func(t *testing.T) { session(t, n) })
 	t.Run("verify", func(t *testing.T) { verifyMatrix(t, n, contract) })
 	t.Run("a proof is not replaced", func(t *testing.T) { keepsProofs(t, n, contract) })
 	t.Run("proof get", func(t *testing.T) { proofGet(t, n) })
@@ -341,8 +345,37 @@ func proofGet(t *testing.T, n *devnet) {
 		t.Errorf("the export begins %.40q", exported.out)
 	}
 	name := strings.TrimSpace(exported.err[strings.LastIndex(exported.err, "stock-policies/"):])
-	if !exists(filepath.Join(n.dir, name)) {
-		t.Errorf("the stock policy %s that the export names is not there", name)
+	policy, err := torchwood.ParsePolicy(read(t, filepath.Join(n.dir, name)))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if err := torchwood.VerifyProof(policy, tlog.RecordHash(parse(t, byID).Batch.Entry), []byte(exported.out)); err != nil {
+		t.Errorf("torchwood refuses the export: %v", err)
+	}
+}
+
+// session submits several files as one dossier, from a machine that has no
+// home: only the key, and the node's own word for the policy.
+func session(t *testing.T, n *devnet) {
+	work := t.TempDir()
+	a, b, c := file(t, work, "a.txt", "first"), file(t, work, "b.txt", "second"), file(t, work, "c.txt", "third")
+	remote := []string{"--home", work, "--api", n.url(t, vendor), "--key", filepath.Join(n.home(vendor), "keys", "submit.pem"), "--wait"}
+	r := must(t, 0, append([]string{"submit", a, b, "--dossier", "new"}, remote...)...)
+	if !strings.Contains(r.err, "WARNING: no --policy") {
+		t.Errorf("a policy taken from the node is not warned of: %s", r.err)
+	}
+	first, second := parse(t, a+".qifeng.json").RecordOf(), parse(t, b+".qifeng.json").RecordOf()
+	s1, s2 := first.Submission, second.Submission
+	if s1.Dossier == "" || s1.Dossier != s2.Dossier || s1.Step != 1 || s2.Step != 2 || s1.Prev != nil || s2.Prev == nil || *s2.Prev != first.Pair() {
+		t.Errorf("the dossier's story is %+v, then %+v", s1, s2)
+	}
+	must(t, 0, append([]string{"submit", c, "--dossier", string(s1.Dossier), "--step", "3", "--prev", string(second.ID()), "--ref", string(first.ID())}, remote...)...)
+	if s3 := parse(t, c+".qifeng.json").RecordOf().Submission; *s3.Prev != second.Pair() || len(s3.Refs) != 1 || s3.Refs[0] != first.Pair() {
+		t.Errorf("prev and refs by id: %+v", s3)
+	}
+	must(t, 1, append([]string{"submit", file(t, work, "d.txt", "d"), "--prev", strings.Repeat("0", 64)}, remote...)...)
+	for _, path := range []string{a, b, c} {
+		verified(t, 0, path, "--policy", n.policyPath())
 	}
 }
 

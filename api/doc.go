@@ -25,6 +25,11 @@
 // to lie, but not to be free of faults: their answers are checked where a wrong
 // one would become evidence.
 //
+// # Description
+//
+// openapi.json describes every door, GET /openapi.json and GET /docs give it out,
+// and it is true: the tests drive the server from it, both ways.
+//
 // # States
 //
 // A record is accepted when the archive has it, committed when the ledger holds

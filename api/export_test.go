@@ -1,8 +1,58 @@
 package api
 
+import (
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"qifeng/evidence"
+)
+
 // FillWaiters takes every waiting slot, for ever.
 func (s *Server) FillWaiters() {
 	for range cap(s.waiters) {
 		s.waiters <- struct{}{}
 	}
+}
+
+var ginParam = regexp.MustCompile(`:([a-z]+)`)
+
+// Routes lists the router's routes, "GET /v1/records/{id}".
+func (s *Server) Routes() []string { return routes(s.handler) }
+
+func routes(h http.Handler) []string {
+	var out []string
+	for _, r := range h.(*gin.Engine).Routes() {
+		out = append(out, r.Method+" "+ginParam.ReplaceAllString(r.Path, "{$1}"))
+	}
+	return out
+}
+
+// Documents returns the description and its page as they are served.
+func Documents() (openAPI, page []byte, err error) {
+	d, err := documents()
+	if err != nil {
+		return nil, nil, err
+	}
+	return d.openAPI.body, d.page.body, nil
+}
+
+// Limits are the bounds that x-limits of the description states.
+var Limits = map[string]int64{
+	"submissions":        evidence.MaxSubmissions,
+	"records_body_bytes": evidence.MaxRequestBytes,
+	"key_body_bytes":     maxKeyBody,
+	"submission_bytes":   evidence.MaxSubmissionBytes,
+	"query_bytes":        maxQuery,
+	"header_bytes":       maxHeaderBytes,
+	"page_default":       defaultPage,
+	"page_max":           maxPage,
+	"cursor_characters":  maxCursor,
+	"wait_seconds":       int64(maxWait / time.Second),
+	"key_wait_seconds":   int64(keyWait / time.Second),
+	"waiting_requests":   maxWaiters,
+	"read_seconds":       int64(readTimeout / time.Second),
+	"idle_seconds":       int64(idleTimeout / time.Second),
 }

@@ -69,9 +69,11 @@ func untilParam(c *gin.Context) (wire.State, error) {
 	if err != nil {
 		return "", err
 	}
-	switch state := wire.State(q["until"]); state {
-	case "":
+	text, ok := q["until"]
+	if !ok {
 		return wire.Sealed, nil
+	}
+	switch state := wire.State(text); state {
 	case wire.Accepted, wire.Committed, wire.Sealed:
 		return state, nil
 	}

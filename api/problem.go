@@ -42,6 +42,7 @@ var (
 	tamperedFault = kind{http.StatusInternalServerError, "tampered", "The node refuses to give out what it cannot prove", "tell the operator the request_id, and ask another member"}
 	busy          = kind{http.StatusServiceUnavailable, "busy", "The node takes no more at the moment", "send the same bytes again after Retry-After seconds: a retry stores nothing twice"}
 	unavailable   = kind{http.StatusServiceUnavailable, "unavailable", "The node takes nothing in until its operator acts", "ask another member's node, or the operator; reading goes on"}
+	starting      = kind{http.StatusServiceUnavailable, "starting", "The node is starting", "ask again in a moment"}
 	interrupted   = kind{http.StatusServiceUnavailable, "interrupted", "The request ended before its work did", "send the same bytes again: a retry stores nothing twice"}
 )
 

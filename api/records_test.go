@@ -32,7 +32,8 @@ func request(t testing.TB, n *apitest.TestNode, subs ...*evidence.Submission) *e
 	return req
 }
 
-// call sends a request to the node and reads the whole answer.
+// call sends a request to the node, reads the whole answer and holds it against
+// the description of the interface.
 func call(t testing.TB, n *apitest.TestNode, method, path string, body []byte, head ...string) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, n.HTTP.URL+path, bytes.NewReader(body))
@@ -57,6 +58,7 @@ func call(t testing.TB, n *apitest.TestNode, method, path string, body []byte, h
 	if err != nil {
 		t.Fatal(err)
 	}
+	conforms(t, req, body, resp, out)
 	return resp, out
 }
 

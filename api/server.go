@@ -71,16 +71,11 @@ func New(cfg Config) (*Server, error) {
 // router lists every door. Limits, and later authentication, are set here and
 // not in the handlers.
 func (s *Server) router() (http.Handler, error) {
-	// gin's mode is a global of its package; nobody else here uses gin.
-	releaseMode.Do(func() { gin.SetMode(gin.ReleaseMode) })
-	r := gin.New()
-	if err := r.SetTrustedProxies(nil); err != nil {
+	r, err := s.newRouter()
+	if err != nil {
 		return nil, err
 	}
 	r.HandleMethodNotAllowed = true
-	r.RedirectTrailingSlash = false
-	r.RedirectFixedPath = false
-	r.Use(s.begin, s.recovery, s.bounds)
 	r.NoRoute(func(c *gin.Context) { s.problem(c, faultf(notFound, "", "no such path")) })
 	r.NoMethod(func(c *gin.Context) { s.problem(c, faultf(noMethod, "", "")) })
 
@@ -99,6 +94,28 @@ func (s *Server) router() (http.Handler, error) {
 	v1.GET("/genesis", s.do(s.getGenesis))
 	v1.GET("/members", s.do(s.getMembers))
 	v1.GET("/status", s.do(s.getStatus))
+	return r, nil
+}
+
+// newRouter makes a router with what every request goes through, more included,
+// and with the documents of the interface, which are for everybody.
+func (s *Server) newRouter(more ...gin.HandlerFunc) (*gin.Engine, error) {
+	// gin's mode is a global of its package; nobody else here uses gin.
+	releaseMode.Do(func() { gin.SetMode(gin.ReleaseMode) })
+	docs, err := documents()
+	if err != nil {
+		return nil, err
+	}
+	r := gin.New()
+	if err := r.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	r.RedirectTrailingSlash = false
+	r.RedirectFixedPath = false
+	r.Use(s.begin, s.recovery, s.bounds)
+	r.Use(more...)
+	r.GET("/openapi.json", s.do(docs.openAPI.give))
+	r.GET("/docs", s.do(docs.page.give))
 	return r, nil
 }
 

@@ -98,10 +98,10 @@ func (r *Request) check() error {
 	for i, s := range r.Submissions {
 		leaves[i] = s.Pair
 		if s.Submitter != st.Submitter {
-			return fieldError(fmt.Sprintf("submissions[%d].submitter", i), "is %q; the statement is by %q", s.Submitter, st.Submitter)
+			return fieldError(fmt.Sprintf("submissions[%d].submitter", i), "is another than the statement's")
 		}
 		if s.Key != st.Key {
-			return fieldError(fmt.Sprintf("submissions[%d].key", i), "is %q; the statement is signed with %q", s.Key, st.Key)
+			return fieldError(fmt.Sprintf("submissions[%d].key", i), "is another than the statement's")
 		}
 		if j, twice := seen[s.Pair]; twice {
 			return fieldError(fmt.Sprintf("submissions[%d]", i), "is the same as submissions[%d]", j)

@@ -213,8 +213,8 @@ func decodeSource(d *canon.Decoder) (s Source) {
 func decodeMember(d *canon.Decoder) string {
 	id := d.String(64)
 	if d.Err() == nil {
-		if err := checkpoint.CheckMemberID(id); err != nil {
-			d.Fail("%v", err)
+		if checkpoint.CheckMemberID(id) != nil {
+			d.Fail("is no member id: 2 to %d of a-z, 0-9 and dash, a letter first, no dash last", checkpoint.MaxMemberID)
 		}
 	}
 	return id
@@ -234,8 +234,8 @@ func CheckKeyName(s string) error {
 func decodeKeyName(d *canon.Decoder) string {
 	s := d.String(64)
 	if d.Err() == nil {
-		if err := CheckKeyName(s); err != nil {
-			d.Fail("%v", err)
+		if CheckKeyName(s) != nil {
+			d.Fail("is no key name: 1 to 32 of a-z 0-9 . _ -, a letter or digit first")
 		}
 	}
 	return s

@@ -16,7 +16,9 @@ import (
 
 // A SyntaxError says where and why input was refused. Field is the path of the
 // value ("submissions[3].digest.sm3"), empty for the whole document; Offset
-// counts bytes from 0.
+// counts bytes from 0. Neither Field nor Problem repeats a value of the input,
+// which may be what must not stand in an answer or a log: of what is not in a
+// schema, only a key that looks like a field's name is named.
 type SyntaxError struct {
 	Field   string
 	Offset  int
@@ -245,7 +247,7 @@ func (d *Decoder) unknown(s *Schema, name string) {
 			return
 		}
 	}
-	d.Fail("has the unknown field %q; known here: %s", name, strings.Join(s.names, ", "))
+	d.Fail("has the unknown field %q; known here: %s", fieldName(name), strings.Join(s.names, ", "))
 }
 
 // missing fails if a required key of s[from:to] was passed over.
@@ -328,7 +330,7 @@ func (d *Decoder) Int(min, max uint64) uint64 {
 		return 0
 	}
 	if v < min || v > max {
-		d.Fail("is %d; allowed are %d to %d", v, min, max)
+		d.Fail("is out of range; allowed are %d to %d", min, max)
 		return 0
 	}
 	return v
@@ -469,7 +471,7 @@ func charProblem(r rune, size int) string {
 func (d *Decoder) Enum(allowed ...string) string {
 	s := d.str(64, false)
 	if d.err == nil && !slices.Contains(allowed, s) {
-		d.Fail("is %q; allowed are %s", s, strings.Join(allowed, ", "))
+		d.Fail("is not in the list; allowed are %s", strings.Join(allowed, ", "))
 		return ""
 	}
 	return s
@@ -594,22 +596,34 @@ func (d *Decoder) skipObject() {
 		case d.err != nil:
 			return
 		case !isASCII(name):
-			d.Fail("has the key %q; keys are ASCII", name)
+			d.Fail("has a key that is not ASCII")
 		case !first && name == last:
-			d.FailAt(name, "appears twice")
+			d.FailAt(fieldName(name), "appears twice")
 		case !first && name < last:
-			d.FailAt(name, "is out of order: keys are sorted in canonical JSON (RFC 8785)")
+			d.FailAt(fieldName(name), "is out of order: keys are sorted in canonical JSON (RFC 8785)")
 		}
 		last = name
 		if !d.expect(':') {
 			return
 		}
-		d.push(pathStep{name: name, index: -1})
+		d.push(pathStep{name: fieldName(name), index: -1})
 		d.skip()
 		d.pop()
 	}
 	d.expect('}')
 }
+
+// fieldName is a key as an error may name it: as it stands where it could be a
+// field's name, letters and underscores with at most a few digits behind them.
+func fieldName(key string) string {
+	letters := strings.TrimRight(key, "0123456789")
+	if len(key) > 32 || len(letters) == 0 || len(key)-len(letters) > 3 || strings.Trim(letters, fieldLetters) != "" {
+		return "…"
+	}
+	return key
+}
+
+const fieldLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
 
 func isASCII(s string) bool {
 	for i := 0; i < len(s); i++ {

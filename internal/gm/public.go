@@ -2,6 +2,7 @@ package gm
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -55,7 +56,7 @@ func ParsePublicKey(s string) (PublicKey, error) {
 	case Ed25519.String():
 		alg = Ed25519
 	default:
-		return PublicKey{}, fmt.Errorf("parsing public key: unknown algorithm %q", name)
+		return PublicKey{}, errors.New("parsing public key: the algorithm before the colon is neither sm2 nor ed25519")
 	}
 	raw, err := hex.DecodeString(digits)
 	if err != nil {

@@ -228,7 +228,7 @@ func ensureSubmitKey(ctx context.Context, h home, url string) error {
 	if err != nil {
 		return err
 	}
-	c, err := newClient(url)
+	c, err := newClient(url, client.Options{})
 	if err != nil {
 		return err
 	}

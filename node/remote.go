@@ -12,24 +12,28 @@ import (
 )
 
 // newClient is a client that tells a node which program asks.
-func newClient(url string) (*client.Client, error) {
-	c, err := client.New(url, client.Options{UserAgent: "qifeng"})
+func newClient(url string, o client.Options) (*client.Client, error) {
+	o.UserAgent = "qifeng"
+	c, err := client.New(url, o)
 	if err != nil {
 		return nil, usagef("--api: %w", err)
 	}
 	return c, nil
 }
 
-// client is a client of --api, or of the home's own node.
-func (a *app) client() (*client.Client, error) {
+// client is a client of --api, or of the home's own node. It tries again for
+// some seconds, as long as a node takes to start.
+func (a *app) client() (*client.Client, error) { return a.clientWith(client.Options{}) }
+
+func (a *app) clientWith(o client.Options) (*client.Client, error) {
 	if a.api != "" {
-		return newClient(a.api)
+		return newClient(a.api, o)
 	}
 	cfg, err := a.home.config()
 	if err != nil {
 		return nil, usagef("no --api, and no home to take it from: %w", err)
 	}
-	return newClient("http://" + reachable(cfg.API.Listen))
+	return newClient("http://"+reachable(cfg.API.Listen), o)
 }
 
 // reachable is the address at which this machine reaches a listener.

@@ -9,7 +9,12 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf '\n\033[1m▸ %s\033[0m\n  %s\n' "$1" "$2"; }
-die() { printf '\n✗ 演示失败 · the demo FAILED: %s\n' "$*" >&2; exit 1; }
+die() {
+  trap - ERR
+  { tail -n 5 "$work"/devnet.err "$work"/net/*/log || true; } >&2 2>/dev/null
+  printf '\n✗ 演示失败 · the demo FAILED: %s\n' "$*" >&2
+  exit 1
+}
 
 work=$(mktemp -d)
 net=""
@@ -22,6 +27,7 @@ stop_net() {
 }
 clean() { code=$?; stop_net; rm -rf "$work"; exit "$code"; }
 trap clean EXIT
+trap 'die "line $LINENO"' ERR
 trap 'exit 130' INT
 trap 'exit 143' TERM
 

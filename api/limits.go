@@ -57,4 +57,12 @@ const (
 	// retryAfter is what a client is told to wait when the node is busy: a batch
 	// takes about this long to reach the chain.
 	retryAfter = 1 * time.Second
+
+	// reloadEvery is how old the look at the TLS files may be when a handshake
+	// begins: two stats a second cost nothing, and who replaces a certificate
+	// waits no longer.
+	reloadEvery = time.Second
+
+	// maxPEM bounds a TLS file: a chain of ten certificates is below 40 KiB.
+	maxPEM = 128 << 10
 )

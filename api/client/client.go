@@ -3,6 +3,8 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,10 +44,16 @@ const (
 
 // Options of a client; the zero value is good.
 type Options struct {
-	HTTP      *http.Client  // default: a transport of its own; redirects are never followed
+	HTTP      *http.Client  // default: the standard transport; redirects are never followed
 	Timeout   time.Duration // of one attempt, on top of the wait asked for; default 30 s
 	Attempts  int           // in all, default 5; 1 never sends again
 	UserAgent string        // default "qifeng-client"
+
+	// CA are certificates (PEM) that an https node may be vouched for by, besides
+	// those that the system trusts; ServerName is the name to find in its
+	// certificate, default the address's. Not together with HTTP.
+	CA         []byte
+	ServerName string
 
 	// Pause waits between attempts; default is a timer. For tests.
 	Pause func(ctx context.Context, d time.Duration) error
@@ -83,9 +91,31 @@ func New(baseURL string, opt Options) (*Client, error) {
 	if opt.HTTP != nil {
 		hc = *opt.HTTP
 	}
+	if opt.CA != nil || opt.ServerName != "" {
+		if hc.Transport, err = transport(opt); err != nil {
+			return nil, err
+		}
+	}
 	// A redirect would send signed evidence to an address nobody named.
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{base: u, http: &hc, opt: opt}, nil
+}
+
+// transport is the standard one, with what is trusted besides.
+func transport(opt Options) (http.RoundTripper, error) {
+	if opt.HTTP != nil {
+		return nil, errors.New("CA and ServerName do not go together with HTTP")
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a machine without any trusts the given ones alone
+	}
+	if opt.CA != nil && !roots.AppendCertsFromPEM(opt.CA) {
+		return nil, errors.New("reading the CA certificates: no PEM certificate in them")
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone() // net/http's own, never replaced here
+	t.TLSClientConfig = &tls.Config{RootCAs: roots, ServerName: opt.ServerName, MinVersion: tls.VersionTLS12}
+	return t, nil
 }
 
 // URL returns the node's address as given.

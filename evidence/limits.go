@@ -26,8 +26,11 @@ const (
 	// MaxTxBytes bounds one transaction of the chain, and so one ledger entry
 	// other than the genesis.
 	MaxTxBytes = 64 << 10
-	// MaxGenesisBytes bounds the genesis: 30 cards of about 1.3 KiB with margin.
-	MaxGenesisBytes = 256 << 10
+	// MaxGenesisBytes bounds the genesis: entry 0 of the ledger must fit in a
+	// C2SP entry bundle, whose lengths have 16 bits. 30 ordinary cards make 32 KiB,
+	// 30 cards with every field at its bound 58 KiB. (Every other entry is a batch
+	// or key entry, whose fields hold it below 2 KiB.)
+	MaxGenesisBytes = 1<<16 - 1
 	// MaxCardBytes bounds a member card.
 	MaxCardBytes = 4 << 10
 	// MaxSignedBytes bounds a statement, a receipt head and a key entry; each is

@@ -9,7 +9,7 @@ const (
 	maxRecordsAnswer = 32 << 20
 
 	// maxSmallAnswer bounds every other answer: the largest, a genesis of 30
-	// cards or 30 members' seals, is below 256 KiB; a proof file below 64 KiB.
+	// cards or 30 members' seals, is below 64 KiB, and so is a proof file.
 	maxSmallAnswer = 512 << 10
 
 	// maxProblem bounds a problem document, which is below 2 KiB.

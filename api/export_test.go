@@ -56,3 +56,6 @@ var Limits = map[string]int64{
 	"read_seconds":       int64(readTimeout / time.Second),
 	"idle_seconds":       int64(idleTimeout / time.Second),
 }
+
+// HideAddresses is what the log keeps of a line of net/http.
+var HideAddresses = hideAddresses

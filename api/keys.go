@@ -65,7 +65,7 @@ func (s *Server) checkEntry(body []byte) (*evidence.KeyEntry, error) {
 	p := s.cfg.Chain.Policy()
 	member, ok := p.Epochs[len(p.Epochs)-1].Member(entry.Member)
 	if !ok {
-		return nil, faultf(invalid, "member", "%q is no member of this consortium", entry.Member)
+		return nil, faultf(invalid, "member", "is no member of this consortium")
 	}
 	if err := entry.Signed.Verify(p.Chain, member.Admin); err != nil {
 		return nil, &fault{kind: badSignature, field: "sig", cause: err,
@@ -105,7 +105,7 @@ func (s *Server) getKeys(c *gin.Context) error {
 	}
 	keys, err := s.cfg.Chain.Keys(member)
 	if errors.Is(err, chain.ErrNotFound) {
-		return faultf(notFound, "member", "%q is no member of this consortium", member)
+		return faultf(notFound, "member", "is no member of this consortium")
 	}
 	if err != nil {
 		return fmt.Errorf("listing keys: %w", err)

@@ -29,9 +29,11 @@ func (s *Server) begin(c *gin.Context) {
 
 	start := time.Now()
 	c.Next()
+	took := time.Since(start)
+	s.observe(c, took)
 	s.log.Info("request",
 		"request_id", requestID(c), "method", method(c), "route", route(c),
-		"status", c.Writer.Status(), "bytes", c.Writer.Size(), "took_us", time.Since(start).Microseconds())
+		"status", c.Writer.Status(), "bytes", c.Writer.Size(), "took_us", took.Microseconds())
 }
 
 // recovery turns a panic into a problem document and a log line with the stack.

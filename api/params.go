@@ -25,7 +25,7 @@ func params(rawQuery string, known ...string) (map[string]string, error) {
 	out := make(map[string]string, len(values))
 	for name, vs := range values {
 		if !contains(known, name) {
-			return nil, &fault{kind: badParameter, field: clip(name), detail: "is not a parameter of this path",
+			return nil, &fault{kind: badParameter, field: shown(name), detail: "is not a parameter of this path",
 				mend: "known are: " + strings.Join(known, ", ")}
 		}
 		if len(vs) != 1 {
@@ -45,13 +45,13 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// clip keeps what a stranger wrote short in an answer.
-func clip(s string) string {
-	const most = 40
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
+// shown is what an answer repeats of a parameter's name that is not known: the
+// name where it could be one, and nothing that a person could be known by.
+func shown(name string) string {
+	if len(name) > 32 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_-") != "" {
+		return "…"
 	}
-	return strings.ToValidUTF8(s, "")
+	return name
 }
 
 // idParam reads the id in the path.

@@ -105,6 +105,7 @@ func (s *Server) problem(c *gin.Context, err error) {
 	if f.mend != "" {
 		p.Mend = f.mend
 	}
+	c.Set(problemKey, f.kind.code)
 	s.logFault(c, f, err)
 	if c.Writer.Written() {
 		return // the head is out, nothing true can be added

@@ -24,6 +24,8 @@ type Config struct {
 	Archive Archive
 	Chain   Chain
 	Logger  *slog.Logger     // default slog.Default()
+	Observe func(Answer)     // told of each answered request; returns at once
+	Metrics http.Handler     // answers /metrics; no such route where it is nil
 	Now     func() time.Time // default time.Now; for the age of seals only
 }
 
@@ -81,6 +83,9 @@ func (s *Server) router() (http.Handler, error) {
 
 	r.GET("/healthz", s.do(s.getHealth))
 	r.GET("/readyz", s.do(s.getReady))
+	if s.cfg.Metrics != nil {
+		r.GET("/metrics", gin.WrapH(s.cfg.Metrics))
+	}
 	v1 := r.Group("/v1")
 	v1.POST("/records", s.jsonBody(evidence.MaxRequestBytes), s.do(s.postRecords))
 	v1.GET("/records", s.do(s.findRecords))
@@ -148,7 +153,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          s.netLog(),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()

@@ -25,6 +25,7 @@ type app struct {
 	langFlag string
 	home     home
 	api      string
+	ca       string
 	key      string
 	outPath  string
 	timeout  time.Duration
@@ -136,6 +137,7 @@ func (a *app) homeFlag(cmd *cobra.Command) {
 
 func (a *app) apiFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.api, "api", a.getenv("QIFENG_API"), "节点接口地址，默认按成员目录的配置 · URL of the node's API, default by the home's configuration")
+	cmd.Flags().StringVar(&a.ca, "ca", a.getenv("QIFENG_CA"), "https 接口另外信任的 CA 证书文件 (PEM) · PEM file of CA certificates to trust besides the system's, for an https API")
 	a.timeoutFlag(cmd, defaultTimeout)
 }
 

@@ -37,8 +37,10 @@ type MemberConfig struct {
 
 // APIConfig is the section [api].
 type APIConfig struct {
-	Listen      string `toml:"listen" comment:"监听地址 · Address to listen on, host:port. Default \"127.0.0.1:8100\"."`
-	AllowRemote bool   `toml:"allow_remote" comment:"是否允许非本机地址：读取接口尚无身份认证 · Allow an address that is not loopback.\nReads are not authenticated: whoever reaches the port can read every record. Default false."`
+	Listen      string `toml:"listen" comment:"监听地址；非本机地址须有 TLS 或 allow_remote · Address to listen on, host:port. One that is not loopback\nneeds tls_cert and tls_key, or allow_remote. Reads are not authenticated: whoever reaches the port\ncan read every record. Default \"127.0.0.1:8100\"."`
+	TLSCert     string `toml:"tls_cert" comment:"TLS 证书链 (PEM)，叶证书在前；换文件后一两秒内自动生效 · TLS certificate chain, PEM, leaf first; empty for plain HTTP.\nReplaced files are taken up within seconds, without a restart; a bad pair is refused, the old stays. Default \"\"."`
+	TLSKey      string `toml:"tls_key" comment:"TLS 私钥 (PEM)，权限 0600 · Its private key, PEM, mode 0600. Default \"\"."`
+	AllowRemote bool   `toml:"allow_remote" comment:"允许在非本机地址上用明文 HTTP，例如在终结 TLS 的代理之后 · Allow plain HTTP on an address that is not loopback, as behind\na proxy that ends TLS: whoever is on the way reads and changes everything. With TLS it is not needed. Default false."`
 }
 
 // PeerConfig is the section [peer].
@@ -138,12 +140,18 @@ func (c *APIConfig) validate() error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	if !loopback(host) && !c.AllowRemote {
-		return fmt.Errorf("listen: %q is reachable from outside and reads are not authenticated: "+
-			"use 127.0.0.1, or set allow_remote = true if you guard the port yourself", c.Listen)
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("tls_cert, tls_key: one without the other: set both, or neither for plain HTTP")
+	}
+	if !loopback(host) && !c.tls() && !c.AllowRemote {
+		return fmt.Errorf("listen: %q is reachable from outside and plain HTTP can be read and changed on the way: "+
+			"set tls_cert and tls_key, or allow_remote = true behind a proxy that ends TLS, or use 127.0.0.1", c.Listen)
 	}
 	return nil
 }
+
+// tls reports whether the API speaks TLS; validate has seen that both are set.
+func (c *APIConfig) tls() bool { return c.TLSCert != "" && c.TLSKey != "" }
 
 func (c *PeerConfig) validate() error {
 	if _, err := checkAddress(c.Listen); err != nil {

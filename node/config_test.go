@@ -78,6 +78,8 @@ func TestConfigRefuses(t *testing.T) {
 		{"API on every address", func(c *Config) { c.API.Listen = "0.0.0.0:8100" }, "allow_remote"},
 		{"API on all, short form", func(c *Config) { c.API.Listen = ":8100" }, "allow_remote"},
 		{"API on a name", func(c *Config) { c.API.Listen = "court.example:8100" }, "allow_remote"},
+		{"a certificate without a key", func(c *Config) { c.API.TLSCert = "tls/cert.pem" }, "[api] tls_cert, tls_key"},
+		{"a key without a certificate, remote", func(c *Config) { c.API.Listen, c.API.TLSKey = "0.0.0.0:8100", "tls/key.pem" }, "[api] tls_cert, tls_key"},
 		{"port 0", func(c *Config) { c.API.Listen = "127.0.0.1:0" }, "[api] listen"},
 		{"peer port too high", func(c *Config) { c.Peer.Listen = "0.0.0.0:65536" }, "[peer] listen"},
 		{"peer without an id", func(c *Config) { c.Peer.Peers = []string{"127.0.0.1:8110"} }, "[peer] peers[0]"},
@@ -107,6 +109,10 @@ func TestConfigAllows(t *testing.T) {
 		"localhost":            func(c *Config) { c.API.Listen = "localhost:8100" },
 		"IPv6 loopback":        func(c *Config) { c.API.Listen = "[::1]:8100" },
 		"remote, when allowed": func(c *Config) { c.API.Listen, c.API.AllowRemote = "0.0.0.0:8100", true },
+		"remote, with TLS": func(c *Config) {
+			c.API.Listen, c.API.TLSCert, c.API.TLSKey = "0.0.0.0:8100", "tls/cert.pem", "tls/key.pem"
+		},
+		"loopback, with TLS": func(c *Config) { c.API.TLSCert, c.API.TLSKey = "tls/cert.pem", "tls/key.pem" },
 	} {
 		c := valid()
 		change(&c)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -41,6 +42,9 @@ func (a *app) configCheck() error {
 		if err := checkKeyFile(f.name, a.home.path(f.path), exists(a.home.path(genesisName))); err != nil {
 			return &codeError{code: exitUsage, err: err}
 		}
+	}
+	if _, err := serverTLS(a.home, &c.API, slog.New(slog.DiscardHandler)); err != nil {
+		return &codeError{code: exitUsage, err: err}
 	}
 	a.say("配置正确：成员 %s，接口 %s，成员网络 %s", "the configuration is right: member %s, API %s, peers %s",
 		c.Member.ID, c.API.Listen, c.Peer.Listen)

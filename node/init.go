@@ -56,7 +56,7 @@ card in an empty folder. Refuses a folder that holds anything.`,
 	f.StringVar(&s.PeerAddress, "peer-address", "", "其他成员连接的地址 · host:port that the other members reach (required)")
 	f.StringVar(&s.PeerListen, "peer-listen", def.Peer.Listen, "成员网络监听地址 · address to listen on for members")
 	f.StringVar(&s.APIListen, "api-listen", def.API.Listen, "接口监听地址 · address of the API")
-	f.BoolVar(&s.AllowRemote, "allow-remote", false, "允许接口监听非本机地址 · let the API listen on an address that is not loopback")
+	f.BoolVar(&s.AllowRemote, "allow-remote", false, "允许接口在非本机地址上用明文 HTTP · let the API speak plain HTTP on an address that is not loopback")
 	f.StringVar(&s.APIURL, "api-url", "", "写入成员卡的接口地址 · URL of the API in the card")
 	for _, n := range []string{"id", "role", "name", "peer-address"} {
 		if err := cmd.MarkFlagRequired(n); err != nil {

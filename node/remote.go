@@ -26,6 +26,10 @@ func newClient(url string, o client.Options) (*client.Client, error) {
 func (a *app) client() (*client.Client, error) { return a.clientWith(client.Options{}) }
 
 func (a *app) clientWith(o client.Options) (*client.Client, error) {
+	var err error
+	if o.CA, err = a.caFile(); err != nil {
+		return nil, err
+	}
 	if a.api != "" {
 		return newClient(a.api, o)
 	}
@@ -33,7 +37,11 @@ func (a *app) clientWith(o client.Options) (*client.Client, error) {
 	if err != nil {
 		return nil, usagef("no --api, and no home to take it from: %w", err)
 	}
-	return newClient("http://"+reachable(cfg.API.Listen), o)
+	url, err := ownNode(a.home, &cfg.API, &o)
+	if err != nil {
+		return nil, err
+	}
+	return newClient(url, o)
 }
 
 // reachable is the address at which this machine reaches a listener.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -76,6 +77,7 @@ type running struct {
 	archive *archive.Archive
 	server  *api.Server
 	ln      *net.TCPListener
+	tls     *tls.Config // nil for plain HTTP
 }
 
 // openNode reads the home and starts the node; what was started is stopped
@@ -109,7 +111,13 @@ func (n *running) open(ctx context.Context, h home, cfg *Config, cons *genesis.C
 		return fmt.Errorf("[api] listen: %w", err)
 	}
 	n.ln = ln.(*net.TCPListener) // what "tcp" gives
-	s := answerStarting(n.ln)
+	if n.tls, err = serverTLS(h, &cfg.API, n.log); err != nil {
+		return err
+	}
+	s, err := answerStarting(n.ln, n.tls, n.log)
+	if err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if n.chain, err = chain.Start(ctx, chainConfig(h, cfg, cons, seal, n.log)); err != nil {
 		return fmt.Errorf("starting the chain: %w", err)
@@ -214,7 +222,7 @@ func (n *running) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(ctx, n.ln) }()
+	go func() { served <- n.server.Serve(ctx, api.ListenTLS(n.ln, n.tls)) }()
 	var err error
 	select {
 	case <-ctx.Done():

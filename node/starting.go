@@ -2,13 +2,14 @@ package node
 
 import (
 	"context"
-	"encoding/json"
+	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
-	"qifeng/api/wire"
+	"qifeng/api"
 )
 
 // starting answers on the API's port while the node waits for the chain: it
@@ -19,12 +20,17 @@ type starting struct {
 	done chan error
 }
 
-// answerStarting begins to answer on ln.
-func answerStarting(ln *net.TCPListener) *starting {
+// answerStarting begins to answer on ln, with TLS if it is configured.
+func answerStarting(ln *net.TCPListener, cfg *tls.Config, log *slog.Logger) (*starting, error) {
+	h, err := api.Starting(log)
+	if err != nil {
+		return nil, err
+	}
 	s := &starting{ln: ln, done: make(chan error, 1)}
-	s.srv = &http.Server{Handler: http.HandlerFunc(startingAnswer), ReadHeaderTimeout: time.Second, ReadTimeout: time.Second}
-	go func() { s.done <- s.srv.Serve(lentListener{ln}) }()
-	return s
+	s.srv = &http.Server{Handler: h, ReadHeaderTimeout: time.Second, ReadTimeout: time.Second,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	go func() { s.done <- s.srv.Serve(api.ListenTLS(lentListener{ln}, cfg)) }()
+	return s, nil
 }
 
 // stop ends the answers and gives the listener back, open.
@@ -41,25 +47,3 @@ func (s *starting) stop() error {
 type lentListener struct{ *net.TCPListener }
 
 func (l lentListener) Close() error { return l.SetDeadline(time.Unix(1, 0)) }
-
-func startingAnswer(w http.ResponseWriter, r *http.Request) {
-	const why = "the node is starting and waits until the chain has caught up"
-	var body any
-	status, kind := http.StatusServiceUnavailable, "application/json"
-	switch r.URL.Path {
-	case "/healthz":
-		status, body = http.StatusOK, map[string]string{"status": "starting"}
-	case "/readyz":
-		body = wire.Ready{Reasons: []wire.Reason{{Code: "starting", Detail: why}}}
-	default:
-		kind = "application/problem+json"
-		w.Header().Set("Retry-After", "1")
-		body = wire.Problem{Type: "urn:qifeng:problem:starting", Title: "The node is starting", Status: status,
-			Detail: why, Code: "starting", Mend: "ask again in a moment"}
-	}
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Connection", "close")
-	w.WriteHeader(status)
-	// The caller may be gone; there is nobody else to tell.
-	_ = json.NewEncoder(w).Encode(body)
-}

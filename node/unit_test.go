@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -222,7 +223,10 @@ func TestStartingAnswersAndHandsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	s := answerStarting(ln.(*net.TCPListener))
+	s, err := answerStarting(ln.(*net.TCPListener), nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
 	url := "http://" + ln.Addr().String()
 	c, err := client.New(url, client.Options{Attempts: 1})
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"qifeng/api/wire"
 	"qifeng/evidence"
 	"qifeng/internal/gm"
+	"qifeng/proof/checkpoint"
 )
 
 // world is a node with something in it, and the generator of what to ask it.
@@ -255,6 +256,42 @@ func TestGeneratedSubmissionsAreTaken(t *testing.T) {
 		req := request(t, w.TestNode, subs...)
 		if resp, body := call(t, w.TestNode, "POST", "/v1/records", req.Raw); resp.StatusCode != http.StatusCreated {
 			t.Errorf("%s: %d %s", refName(form), resp.StatusCode, body)
+		}
+	}
+}
+
+// TestNamesAreAsDescribed: what the description says of names is what the
+// program checks, both ways.
+func TestNamesAreAsDescribed(t *testing.T) {
+	gen := newGenerator(t, description(t), 7)
+	for name, check := range map[string]func(string) error{
+		"MemberId": checkpoint.CheckMemberID,
+		"KeyName":  evidence.CheckKeyName,
+		"ChainId":  checkpoint.CheckChainID,
+		"RecordId": func(s string) error { _, err := evidence.ParseID(s); return err },
+		"Dossier":  func(s string) error { _, err := evidence.ParseDossier(s); return err },
+	} {
+		right, wrong := 0, 0
+		for range 200 {
+			made := gen.value(at(t, name)).(string)
+			for _, v := range append(others(made), made) {
+				s, ok := v.(string)
+				if !ok {
+					continue
+				}
+				described := gen.check(pointer("components", "schemas", name), s) == nil
+				if described != (check(s) == nil) {
+					t.Fatalf("%s %q: described %t, the program says %v", name, s, described, check(s))
+				}
+				if described {
+					right++
+				} else {
+					wrong++
+				}
+			}
+		}
+		if right < 100 || wrong < 100 {
+			t.Errorf("%s: %d right and %d wrong: the test tests nothing", name, right, wrong)
 		}
 	}
 }

@@ -246,6 +246,10 @@ func again(err error) bool {
 		}
 		return false
 	}
+	var untrusted *tls.CertificateVerificationError // the same the next time
+	if errors.As(err, &untrusted) {
+		return false
+	}
 	var n *networkError
 	return errors.As(err, &n)
 }

@@ -21,11 +21,13 @@ func (a *app) verifyCmd() *cobra.Command {
 		Use:   "verify FILE",
 		Short: "离线验证：不联网 · Verify offline: no network",
 		Long: `用法院自己持有的信任策略，离线验证原文与证明文件。不访问网络；逐步列出每一项及其结果，最后给出结论。
-FILE 是原文；若 FILE 本身是 .qifeng.json，则只验证记录，不比对原文。
+FILE 是原文；若 FILE 本身是 .qifeng.json，则只验证记录，不比对原文；若 FILE 是欺诈证明（节点存于
+data/fraud/），则验证某成员是否自相矛盾。
 退出码：0 已证明；1 原文或证明不真实；2 用法或输入不可读；3 一致但未证明（给定策略的会签门槛未达成）。
 Verifies a content and its proof file against a trust policy that the court itself holds. Opens
 no network connection; names every step with its outcome and ends with the verdict. FILE is the
-content; if FILE is a .qifeng.json itself, the record alone is verified and no content compared.
+content; if FILE is a .qifeng.json itself, the record alone is verified and no content compared;
+if FILE is a fraud proof (nodes keep them in data/fraud/), whether a member contradicted itself.
 Exit codes: 0 proved; 1 the content or the proof is false; 2 usage or unreadable input; 3
 consistent but not proved (the quorum of the given policy is not met).`,
 		Example: example("qifeng verify contract.pdf --policy devnet/policy.txt",
@@ -55,11 +57,29 @@ func (a *app) verify(path, proofPath, policyPath string) error {
 	if err != nil {
 		return usagef("--policy %s: %w", policyPath, err)
 	}
+	opt := proof.Options{Second: true, PolicyDigest: merkle.Sum(policyText)}
+	if raw, ok := fraudItself(path, proofPath); ok {
+		f, err := proof.ParseFraud(raw)
+		if err != nil {
+			return usagef("%s: %w", path, err)
+		}
+		return a.printReport(proof.VerifyFraud(f, policy, opt))
+	}
 	file, content, err := a.proofAndContent(path, proofPath)
 	if err != nil {
 		return err
 	}
-	r := proof.Verify(file, policy, content, proof.Options{Second: true, PolicyDigest: merkle.Sum(policyText)})
+	return a.printReport(proof.Verify(file, policy, content, opt))
+}
+
+// judgement is what a verification ends in.
+type judgement interface {
+	Text(proof.Lang) string
+	JSON() []byte
+	ExitCode() int
+}
+
+func (a *app) printReport(r judgement) (err error) {
 	if a.json {
 		_, err = fmt.Fprintf(a.out, "%s\n", r.JSON())
 	} else {
@@ -105,6 +125,16 @@ func (a *app) proofAndContent(path, proofPath string) (*proof.File, *proof.Conte
 		}
 	}
 	return file, content, nil
+}
+
+// fraudItself returns the file named if it is a fraud proof and not a content:
+// one that has a proof of its own is what somebody preserved.
+func fraudItself(path, proofPath string) ([]byte, bool) {
+	if proofPath != "" || exists(path+proofSuffix) {
+		return nil, false
+	}
+	b, err := readSmall(path, proof.MaxFileBytes)
+	return b, err == nil && proof.IsFraud(b)
 }
 
 // proofItself reports whether the file named is a proof file and no content.

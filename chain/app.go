@@ -39,13 +39,15 @@ type app struct {
 	// committing is told of every committed height, after it is durable; a
 	// new size is said to be one.
 	committing func(st *state, newSize bool)
+	// twice is told of two signed headers for one number of a node.
+	twice func(t takenBatch, first []byte)
 	// alarm reports what a person must look at.
-	alarm func(text string, args ...any)
+	alarm func(code Code, text string, args ...any)
 }
 
 func newApp(c *consortium, s *store, st *state, log *slog.Logger) *app {
 	return &app{c: c, store: s, log: log, committed: st, pending: map[string]map[[32]byte]bool{},
-		committing: func(*state, bool) {}, alarm: func(string, ...any) {}}
+		committing: func(*state, bool) {}, twice: func(takenBatch, []byte) {}, alarm: func(Code, string, ...any) {}}
 }
 
 // state returns the committed state.
@@ -111,7 +113,9 @@ func (a *app) Query(_ context.Context, req *abci.RequestQuery) (*abci.ResponseQu
 func (a *app) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
 	t, why := a.c.decode(req.Tx)
 	if why == nil {
-		why = a.state().check(t)
+		if why = a.state().check(t); why != nil && why.code == codeSeq && req.Type != abci.CheckTxType_Recheck {
+			a.lookAtRefused(t)
+		}
 	}
 	if why == nil {
 		why = a.crowded(t)
@@ -217,7 +221,7 @@ func (a *app) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 		res.TxResults = append(res.TxResults, r)
 	}
 	for _, m := range req.Misbehavior {
-		a.alarm("a validator voted twice in one round", "address", fmt.Sprintf("%x", m.Validator.Address), "height", m.Height)
+		a.alarm(CodeDoubleVote, "a validator voted twice in one round", "address", fmt.Sprintf("%x", m.Validator.Address), "height", m.Height)
 	}
 	return res, nil
 }
@@ -228,6 +232,7 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	if blk == nil {
 		return nil, errors.New("commit: no height was executed")
 	}
+	a.lookAtTaken(blk) // before the height is durable: a crash in between comes back here
 	newSize := len(blk.entries) > 0 || blk.next.height == 1
 	if err := a.store.commit(blk, newSize); err != nil {
 		return nil, fmt.Errorf("commit: %w", err)
@@ -237,22 +242,6 @@ func (a *app) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit
 	a.committed = blk.next
 	clear(a.pending) // CometBFT rechecks what is left in the mempool, and CheckTx counts it again
 	a.mu.Unlock()
-	a.lookAtTaken(blk.taken)
 	a.committing(blk.next, newSize)
 	return &abci.ResponseCommit{}, nil
-}
-
-// lookAtTaken raises an alarm where a node signed two different headers for one
-// sequence number. A repetition of the same bytes is harmless.
-func (a *app) lookAtTaken(taken []takenBatch) {
-	for _, t := range taken {
-		index, ok, err := a.store.batch(t.node, t.seq)
-		if err != nil || !ok {
-			continue
-		}
-		if entry, err := a.store.entry(index); err == nil && !t.sameBytes(entry) {
-			a.alarm("a node signed two batch headers for one sequence number", "member", t.node, "seq", t.seq,
-				"first", string(entry), "second", string(t.raw))
-		}
-	}
 }

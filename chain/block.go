@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"time"
@@ -175,6 +174,3 @@ func (b *builder) finish() error {
 	next.appHash = appHash(b.c, next)
 	return nil
 }
-
-// sameBytes reports whether a taken header is only a repetition.
-func (t takenBatch) sameBytes(entry []byte) bool { return bytes.Equal(t.raw, entry) }

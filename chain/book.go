@@ -197,21 +197,6 @@ func (b *book) keepConflict(w wireSeal) (outcome, error) {
 	return conflict, nil
 }
 
-// liars returns the members of which conflicting seals are kept, sorted.
-func (b *book) liars() ([]string, error) {
-	it := b.store.db.NewIterator(util.BytesPrefix([]byte{kConflict}), nil)
-	defer it.Release()
-	var out []string
-	for it.Next() {
-		r := &reader{b: slices.Clone(it.Value())}
-		if w := r.seal(); !r.bad && !slices.Contains(out, w.seal.Member) {
-			out = append(out, w.seal.Member)
-		}
-	}
-	slices.Sort(out)
-	return out, it.Error()
-}
-
 func (b *book) conflicts(size uint64, member string) (int, error) {
 	it := b.store.db.NewIterator(util.BytesPrefix(conflictKey(size, member)), nil)
 	defer it.Release()

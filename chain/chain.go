@@ -41,8 +41,9 @@ type Chain struct {
 	sealedHead atomic.Pointer[checkpoint.Checkpoint]
 	stalled    atomic.Int64 // nanoseconds that the monitor has seen no reason for
 
-	alarmMu sync.Mutex
+	alarmMu sync.Mutex // guards what follows
 	alarms  []Alarm
+	said    map[string]bool // frauds of headers that an alarm was raised about
 }
 
 // Start opens the ledger, replays what it has missed, and joins the consortium.
@@ -66,10 +67,12 @@ func Start(ctx context.Context, config Config) (*Chain, error) {
 	}
 	seals := newReactor(c, ch.log, cfg.Now, ch.sealer.deliver)
 	ch.sealer.net = seals
-	app := &watched{Application: ch.app, fail: ch.fail, pace: ch.sealer.pace, double: doubleGuard{address: pv.Key.Address,
-		lastSigned: func() int64 { return pv.LastSignState.Height }}}
+	votes := newVoter(pv, &cfg, len(c.ids), ch.log, ch.alarm)
+	ch.standAs(votes)
+	app := &watched{Application: ch.app, fail: ch.fail, pace: ch.sealer.pace, votes: votes,
+		height: func() int64 { return ch.app.state().height }}
 	log := cometLog{log: ch.log, fail: ch.fail, stopping: &ch.stopping}
-	if ch.comet, err = newComet(ctx, c, &cfg, app, durableSigner{pv, filepath.Dir(cfg.ConsensusKeyPath)}, nodeKey, seals, log); err != nil {
+	if ch.comet, err = newComet(ctx, c, &cfg, app, votes, nodeKey, seals, log); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the chain: %w", err), ch.store.close())
 	}
 	if err := ch.comet.node.Start(); err != nil {
@@ -79,6 +82,34 @@ func Start(ctx context.Context, config Config) (*Chain, error) {
 	ch.running.Store(true)
 	ch.work(nodeKey.ID())
 	return ch, nil
+}
+
+// standAs lets voter and sealer know of each other. What the voter asks of
+// CometBFT it gets once CometBFT runs; in the handshake, before, nothing is
+// voted on.
+func (ch *Chain) standAs(votes *voter) {
+	votes.others = func() []int64 {
+		if !ch.running.Load() {
+			return nil
+		}
+		return ch.heights()
+	}
+	votes.committed = func(height int64, address []byte) []byte {
+		if !ch.running.Load() {
+			return nil
+		}
+		return ch.comet.ownSignature(height, address)
+	}
+	if votes.marked {
+		ch.sealer.guard.doubt = &refusedSeal{code: CodeRestored, alarm: true,
+			text: "this home was restored: its guard may be older than what its keys sealed; nothing is sealed until a sealed checkpoint of the others has been verified"}
+	}
+	ch.sealer.still = func() *refusedSeal {
+		if !ch.syncing() {
+			votes.look(ch.app.state().height)
+		}
+		return votes.still()
+	}
 }
 
 // open opens everything but CometBFT.
@@ -96,12 +127,13 @@ func open(cfg Config, c *consortium) (*Chain, error) {
 	if err != nil {
 		return nil, errors.Join(err, store.close())
 	}
-	ch := &Chain{cfg: cfg, c: c, log: log, store: store, book: book, fail: newFailure(log), change: newSignal()}
+	ch := &Chain{cfg: cfg, c: c, log: log, store: store, book: book, fail: newFailure(log), change: newSignal(), said: map[string]bool{}}
 	ch.app = newApp(c, store, st, log)
-	ch.app.alarm = ch.alarm
+	ch.app.alarm, ch.app.twice = ch.alarm, ch.twoHeaders
 	ch.sealer = &sealer{c: c, self: cfg.Self, keys: cfg.Keys, book: book, guard: openGuard(cfg.GuardPath, c.origin),
 		log: log, now: cfg.Now, pace: &pace{observe: cfg.Observe}, state: ch.app.state,
 		syncing: ch.syncing, changed: ch.newlySealed, alarm: ch.alarm,
+		still: func() *refusedSeal { return nil }, fraud: ch.splitView, clocks: map[string]*clock{},
 		reseal: cfg.Reseal, heartbeat: cfg.Heartbeat,
 		inbox: make(chan inbound, maxInbox), wake: make(chan struct{}, 1)}
 	ch.app.committing = func(st *state, newSize bool) {
@@ -111,12 +143,8 @@ func open(cfg Config, c *consortium) (*Chain, error) {
 	if err := ch.loadSealedHead(); err != nil {
 		return nil, errors.Join(err, store.close())
 	}
-	lies, err := book.liars()
-	if err != nil {
+	if err := ch.recallLies(); err != nil {
 		return nil, errors.Join(err, store.close())
-	}
-	for _, id := range lies {
-		ch.alarm("a member has sealed two different ledgers; both seals are kept", "member", id)
 	}
 	return ch, nil
 }

@@ -93,7 +93,8 @@ func (c *consortium) cometConfig(cfg *Config) (*cmtcfg.Config, error) {
 	cs.CreateEmptyBlocks = false
 	cs.CreateEmptyBlocksInterval = cfg.Heartbeat
 	cs.PeerGossipSleepDuration = 10 * time.Millisecond
-	cs.DoubleSignCheckHeight = 0 // see double.go
+	cs.BlockTimeTolerance = maxBlockAhead
+	cs.DoubleSignCheckHeight = 0 // see votes.go
 	return out, out.ValidateBasic()
 }
 
@@ -158,6 +159,21 @@ func newComet(ctx context.Context, c *consortium, cfg *Config, app abci.Applicat
 		return nil, errors.New("CometBFT's data is of another genesis")
 	}
 	return &comet{node: n, dbs: dbs}, nil
+}
+
+// ownSignature returns a validator's signature in the commit of a height, nil if
+// the block store does not have it.
+func (c *comet) ownSignature(height int64, address []byte) []byte {
+	commit := c.node.BlockStore().LoadBlockCommit(height)
+	if commit == nil {
+		return nil
+	}
+	for _, s := range commit.Signatures {
+		if bytes.Equal(s.ValidatorAddress, address) {
+			return s.Signature
+		}
+	}
+	return nil
 }
 
 // stop stops the node and waits for it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -22,6 +23,8 @@ type Config struct {
 	GuardPath        string // made by InitGuard, beside the seal keys; never restored from a backup
 	ConsensusKeyPath string // made by InitKeys
 	NodeKeyPath      string // made by InitKeys
+	MarkPath         string // of the mark of a restored home, see Mark; default <Dir>/restored
+	FraudDir         string // where fraud proofs are written; default <Dir>/fraud
 
 	Listen string   // host:port of the p2p listener
 	Peers  []string // id@host:port of the other members' nodes; empty: as their cards say
@@ -39,6 +42,12 @@ type Config struct {
 
 func (cfg *Config) withDefaults() Config {
 	out := *cfg
+	if out.MarkPath == "" {
+		out.MarkPath = filepath.Join(out.Dir, "restored")
+	}
+	if out.FraudDir == "" {
+		out.FraudDir = filepath.Join(out.Dir, "fraud")
+	}
 	if out.Heartbeat == 0 {
 		out.Heartbeat = defaultHeartbeat
 	}

@@ -31,10 +31,12 @@
 // what does not verify is not kept, what is too much is not read. Fewer than a
 // third of the members may do all of this at once. The files of the member's
 // own home are trusted, but a home that was put back from a copy is not: see
-// guard.go and double.go.
+// guard.go and votes.go.
 //
 // # Folders
 //
+//	<dir>/restored      mark of a restored home (votes.go)
+//	<dir>/fraud         what proves that a member lied (fraud.go)
 //	<dir>/ledger        own goleveldb: ledger, registry, seals (store.go)
 //	<dir>/comet/data    CometBFT's block store, state, evidence, write-ahead log
 //	keys/…              consensus key and its last signature, node key, guard

@@ -27,17 +27,21 @@ import (
 //  3. Only then is the seal made, stored, and sent.
 //
 // A crash between 2 and 3 leaves a guard ahead of what was sealed, which is
-// harmless: sealing the same size again with a later time passes it. The file is
-// never restored from a backup. To refuse is to give no seal; consensus goes on.
+// harmless: sealing the same size again with a later time passes it. A crash
+// before 2 leaves the old guard and no seal. The file is never restored from a
+// backup. To refuse is to give no seal; consensus goes on.
 type guard struct {
 	path   string
 	origin string
 
 	// have is what the file says; missing where there is none. An unreadable
-	// file leaves broken set, and nothing is sealed until a person looks.
+	// file leaves broken set, and nothing is sealed until a person looks. doubt
+	// says why the keys may have sealed more than a readable file knows; like a
+	// missing file it is healed by the others' seals (sealer.adopt).
 	have    guardRecord
 	missing bool
 	broken  error
+	doubt   *refusedSeal
 }
 
 type guardRecord struct {
@@ -102,12 +106,11 @@ func decodeGuard(raw []byte, origin string) (guardRecord, error) {
 		raw = raw[:n-1]
 	}
 	d := canon.NewDecoder(raw)
+	var got string
 	for key := range d.Object(guardFields) {
 		switch key {
 		case "origin":
-			if got := d.String(checkpoint.MaxChainID + 16); d.Err() == nil && got != origin {
-				d.Fail("is %q; this chain is %q", got, origin)
-			}
+			got = d.String(checkpoint.MaxChainID + 16)
 		case "root":
 			r.root = d.Digest()
 		case "size":
@@ -121,11 +124,17 @@ func decodeGuard(raw []byte, origin string) (guardRecord, error) {
 	if err := d.End(); err != nil {
 		return guardRecord{}, fmt.Errorf("guard: %w", err)
 	}
+	if got != origin {
+		return guardRecord{}, fmt.Errorf("guard: %w: it is of %q, this chain is %q", errOrigin, got, origin)
+	}
 	return r, nil
 }
 
+var errOrigin = errors.New("another chain's guard")
+
 // refusedSeal says why a seal is not given.
 type refusedSeal struct {
+	code  Code
 	text  string
 	alarm bool // a person must look
 	wait  bool // the same seal may be given a moment later
@@ -136,12 +145,14 @@ func (r *refusedSeal) Error() string { return r.text }
 // usable says why nothing can be sealed with this guard.
 func (g *guard) usable() *refusedSeal {
 	switch {
+	case errors.Is(g.broken, errOrigin):
+		return &refusedSeal{code: CodeGuardOrigin, text: fmt.Sprintf("the guard file %s cannot be used: %v", g.path, g.broken), alarm: true}
 	case g.broken != nil:
-		return &refusedSeal{text: fmt.Sprintf("the guard file %s cannot be used: %v", g.path, g.broken), alarm: true}
+		return &refusedSeal{code: CodeGuardUnreadable, text: fmt.Sprintf("the guard file %s cannot be used: %v", g.path, g.broken), alarm: true}
 	case g.missing:
-		return &refusedSeal{text: fmt.Sprintf("the guard file %s is missing; nothing is sealed until a sealed checkpoint of the others has been verified", g.path), alarm: true}
+		return &refusedSeal{code: CodeGuardMissing, text: fmt.Sprintf("the guard file %s is missing; nothing is sealed until a sealed checkpoint of the others has been verified", g.path), alarm: true}
 	}
-	return nil
+	return g.doubt
 }
 
 // allow decides whether size m may be sealed now. rootAt computes roots from
@@ -152,21 +163,26 @@ func (g *guard) allow(m uint64, now, blockTime time.Time, ledger uint64, rootAt 
 	}
 	switch behind := g.have.time - now.Unix(); {
 	case now.Add(clockBehind).Before(blockTime):
-		return &refusedSeal{text: fmt.Sprintf("the clock of this node is more than %s behind block time", clockBehind), alarm: true, wait: true}
+		return &refusedSeal{code: CodeClockBehind, text: fmt.Sprintf("the clock of this node is more than %s behind block time", clockBehind), alarm: true, wait: true}
 	case behind > 0:
-		return &refusedSeal{text: "the last seal is dated after this node's clock; seal times never go back",
+		return &refusedSeal{code: CodeClockBack, text: "the last seal is dated after this node's clock; seal times never go back",
 			alarm: behind > int64(clockBehind/time.Second), wait: true}
 	case ledger < g.have.size:
-		return &refusedSeal{text: fmt.Sprintf("these keys have sealed size %d and the ledger has %d entries: it is incomplete, or another one", g.have.size, ledger), alarm: true}
+		return &refusedSeal{code: CodeLedgerShort, text: fmt.Sprintf("these keys have sealed size %d and the ledger has %d entries: it is incomplete, or another one", g.have.size, ledger), alarm: true}
 	case m < g.have.size:
-		return &refusedSeal{text: fmt.Sprintf("size %d is older than the sealed size %d", m, g.have.size)}
+		return &refusedSeal{code: CodeSealOlder, text: fmt.Sprintf("size %d is older than the sealed size %d", m, g.have.size)}
 	}
+	return g.holds(rootAt)
+}
+
+// holds says whether the own ledger has the roots that the guard remembers.
+func (g *guard) holds(rootAt func(uint64) (merkle.Digest, error)) *refusedSeal {
 	root, err := rootAt(g.have.size)
 	if err != nil {
-		return &refusedSeal{text: fmt.Sprintf("recomputing the roots of the sealed size %d: %v", g.have.size, err), alarm: true}
+		return &refusedSeal{code: CodeLedgerUnreadable, text: fmt.Sprintf("recomputing the roots of the sealed size %d: %v", g.have.size, err), alarm: true}
 	}
 	if root != g.have.root {
-		return &refusedSeal{text: fmt.Sprintf("the ledger contradicts what these keys have sealed: size %d was sealed with SM3 root %x and SHA-256 root %x, the ledger gives %x and %x",
+		return &refusedSeal{code: CodeLedgerContradicts, text: fmt.Sprintf("the ledger contradicts what these keys have sealed: size %d was sealed with SM3 root %x and SHA-256 root %x, the ledger gives %x and %x",
 			g.have.size, g.have.root.SM3, g.have.root.SHA256, root.SM3, root.SHA256), alarm: true}
 	}
 	return nil
@@ -177,19 +193,19 @@ func (g *guard) advance(r guardRecord) error {
 	if g.broken != nil {
 		return g.broken
 	}
-	if err := replaceFile(g.path, encodeGuard(g.origin, r)); err != nil {
+	if err := replaceFile(g.path, encodeGuard(g.origin, r), 0o600); err != nil {
 		return fmt.Errorf("writing the guard: %w", err)
 	}
-	g.have, g.missing = r, false
+	g.have, g.missing, g.doubt = r, false, nil
 	return nil
 }
 
 // replaceFile replaces a file atomically and durably: temporary file, fsync,
 // rename, fsync of the folder. A crash leaves the old or the new file, and
 // maybe the temporary one, which the next call truncates.
-func replaceFile(path string, data []byte) error {
+func replaceFile(path string, data []byte, mode fs.FileMode) error {
 	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
@@ -197,9 +213,11 @@ func replaceFile(path string, data []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
+	point(pointGuardWritten)
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
+	point(pointGuardRenamed)
 	return syncFolder(filepath.Dir(path))
 }
 

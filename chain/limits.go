@@ -91,6 +91,24 @@ const (
 	// maxGenesisAhead is how far the genesis may be dated ahead of this node's
 	// clock: CometBFT sleeps until then.
 	maxGenesisAhead = 10 * time.Second
+	// maxBlockAhead is how far block time may be ahead of this node's clock
+	// before CometBFT, which knows nothing of our rules, refuses the block and so
+	// ends. A clock that is minutes slow should only keep its member from sealing
+	// (clockBehind). It is no more than that, because block time never goes back:
+	// if half of all clocks were set far ahead, nobody with a true clock could
+	// seal until it is so late.
+	maxBlockAhead = 10 * time.Minute
+	// signedHeights is for how many heights the own votes are remembered: a
+	// commit is looked at one height later.
+	signedHeights = 16
+	// clockSamples is how many live seals a member's clock is estimated from.
+	clockSamples = 5
+	// clockApart is from when on a member's clock is worth a line in the log: as
+	// far as it may be behind block time.
+	clockApart = clockBehind
+	// maxFrauds bounds the fraud proofs kept as files: a rogue member can sign
+	// contradictions without end, and the first ones say it all.
+	maxFrauds = 256
 	// stopWithin bounds Stop: a process has 5 seconds, of which the api takes 2.
 	stopWithin = 2500 * time.Millisecond
 	// stallHeartbeats: with a quorum of peers at our height and no block for so

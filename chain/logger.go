@@ -23,7 +23,8 @@ type cometLog struct {
 var _ cmtlog.Logger = cometLog{}
 
 // ordinary are CometBFT's errors that are none: the seal reactor logs peers that
-// come and go, by member.
+// come and go, by member. Nor is it an error that the voter keeps still: it has
+// said why.
 var ordinary = map[string]bool{
 	"Stopping peer for error": true,
 	"Error on broadcast":      true,
@@ -44,7 +45,7 @@ func (l cometLog) Error(msg string, kv ...any) {
 		l.fail.report(fmt.Errorf("CometBFT's consensus has failed: %w", errors.New(attr(kv, "err"))))
 	}
 	level := slog.LevelWarn
-	if ordinary[msg] || l.stopping.Load() {
+	if ordinary[msg] || l.stopping.Load() || strings.HasPrefix(attr(kv, "err"), errStill.Error()) {
 		level = slog.LevelDebug
 	}
 	l.write(level, msg, kv)

@@ -74,10 +74,22 @@ func (ch *Chain) awaitConsensus() {
 // connected and work on a height, or beyond it.
 func (ch *Chain) quorumAt(height int64) bool {
 	n := 1
-	for _, p := range ch.comet.node.Switch().Peers().Copy() {
-		if ps, ok := p.Get(types.PeerStateKey).(*consensus.PeerState); ok && ps.GetHeight() >= height {
+	for _, h := range ch.heights() {
+		if h >= height {
 			n++
 		}
 	}
 	return 3*n > 2*len(ch.c.ids)
+}
+
+// heights returns the heights that the connected members work on, 0 for one
+// that is starting.
+func (ch *Chain) heights() []int64 {
+	var out []int64
+	for _, p := range ch.comet.node.Switch().Peers().Copy() {
+		if ps, ok := p.Get(types.PeerStateKey).(*consensus.PeerState); ok {
+			out = append(out, ps.GetHeight())
+		}
+	}
+	return out
 }

@@ -43,7 +43,9 @@ type sealer struct {
 	state     func() *state
 	syncing   func() bool // CometBFT is not in consensus: starting or catching up
 	changed   func()      // a size is newly sealed
-	alarm     func(text string, args ...any)
+	alarm     func(code Code, text string, args ...any)
+	still     func() *refusedSeal                     // why this home neither votes nor seals, see voter
+	fraud     func(size uint64, member string) string // keeps the proof of a split view
 	reseal    time.Duration
 	heartbeat time.Duration
 
@@ -55,9 +57,11 @@ type sealer struct {
 	lastCommit time.Time  // when this node last saw the chain alive
 	refused    *refusedSeal
 	guarded    uint64 // the guard's size, for Status
+	clocks     map[string]*clock
 
 	// Owned by run.
 	started    time.Time
+	knew       uint64    // what the guard knew when the process started
 	inStep     bool      // has left syncing
 	lastOwn    time.Time // when the own seal was last given
 	asking     asking
@@ -92,10 +96,11 @@ func (s *sealer) deliver(in inbound) {
 // run works until ctx ends.
 func (s *sealer) run(ctx context.Context) {
 	s.started = s.now()
+	s.knew = s.guard.have.size
 	s.mu.Lock()
 	s.guarded = s.guard.have.size
 	s.mu.Unlock()
-	if why := s.guard.usable(); why != nil {
+	if why := s.barred(); why != nil {
 		s.refuse(why)
 	}
 	tick := time.NewTicker(tickEvery)
@@ -114,12 +119,20 @@ func (s *sealer) run(ctx context.Context) {
 	}
 }
 
+// barred says why this member gives no seal whatever the ledger says.
+func (s *sealer) barred() *refusedSeal {
+	if why := s.still(); why != nil {
+		return why
+	}
+	return s.guard.usable()
+}
+
 // afterCommit seals each size that was finalized since, and takes up seals that
-// had come too early. While catching up, sizes are passed over: the others have
-// sealed them, and the newest is sealed when it is reached.
+// had come too early. While catching up, or keeping still, sizes are passed
+// over: the others have sealed them, and the newest is sealed when it is reached.
 func (s *sealer) afterCommit() {
 	s.takeHeld()
-	if s.syncing() {
+	if s.syncing() || s.still() != nil {
 		s.clearQueue()
 		s.pace.clear()
 		return
@@ -169,11 +182,19 @@ func (s *sealer) onTick() {
 		s.lastCommit = s.now()
 		s.mu.Unlock()
 	}
-	if s.guard.missing {
+	if why := s.still(); why != nil {
+		s.refuse(why)
+		s.lastOwn = time.Time{} // the newest is sealed as soon as it may be
+		s.afterCommit()
+		s.ask()
+		return
+	}
+	if s.guard.missing || s.guard.doubt != nil {
 		s.adopt()
 	}
 	s.afterCommit()
-	if s.now().Sub(s.lastOwn) >= s.reseal && !s.stale() {
+	// A clock that was put back seals as little as one that is late, and says so.
+	if since := s.now().Sub(s.lastOwn); (since >= s.reseal || since < 0) && !s.stale() {
 		s.sealOwn(s.state().size)
 	}
 	s.ask()
@@ -195,9 +216,13 @@ func (s *sealer) sealOwn(size uint64) (wait bool) {
 	if st.height == 0 {
 		return false // nothing is finalized yet
 	}
+	if why := s.barred(); why != nil {
+		s.refuse(why)
+		return false
+	}
 	_, at, ok, err := s.book.store.finalized(size)
 	if err != nil || !ok {
-		s.refuse(&refusedSeal{text: fmt.Sprintf("size %d is not known as finalized: %v", size, err), alarm: true})
+		s.refuse(&refusedSeal{code: CodeLedgerUnreadable, text: fmt.Sprintf("size %d is not known as finalized: %v", size, err), alarm: true})
 		return false
 	}
 	began := time.Now()
@@ -208,20 +233,23 @@ func (s *sealer) sealOwn(size uint64) (wait bool) {
 	}
 	root, err := rootAt(size)
 	if err != nil {
-		s.refuse(&refusedSeal{text: fmt.Sprintf("computing the root of size %d: %v", size, err), alarm: true})
+		s.refuse(&refusedSeal{code: CodeLedgerUnreadable, text: fmt.Sprintf("computing the root of size %d: %v", size, err), alarm: true})
 		return false
 	}
+	point(pointAllowed)
 	if err := s.guard.advance(guardRecord{size: size, root: root, time: now.Unix()}); err != nil {
-		s.refuse(&refusedSeal{text: err.Error(), alarm: true})
+		s.refuse(&refusedSeal{code: CodeGuardUnwritable, text: err.Error(), alarm: true})
 		return false
 	}
+	point(pointGuarded)
 	began = s.pace.since(StepGuard, began)
 	seal, err := checkpoint.Sign(s.c.checkpoint(size, root), s.self, now.Unix(), s.keys)
 	if err != nil {
-		s.refuse(&refusedSeal{text: err.Error(), alarm: true})
+		s.refuse(&refusedSeal{code: CodeSignFailed, text: err.Error(), alarm: true})
 		return false
 	}
 	s.pace.since(StepSign, began)
+	point(pointSigned)
 	s.refuse(nil)
 	s.mu.Lock()
 	s.guarded = size
@@ -229,7 +257,9 @@ func (s *sealer) sealOwn(size uint64) (wait bool) {
 	s.lastOwn = now
 	w := wireSeal{size: size, root: root, seal: seal}
 	s.put(w, true)
+	point(pointStored)
 	s.net.broadcast(encodeMessage(message{kind: msgLive, seals: []wireSeal{w}}))
+	point(pointSent)
 	return false
 }
 
@@ -247,9 +277,9 @@ func (s *sealer) refuse(why *refusedSeal) {
 	}
 	s.lastReason = why.text
 	if why.alarm {
-		s.log.Error("this member gives no seal", "reason", why.text)
+		s.log.Error("this member gives no seal", "code", why.code, "reason", why.text)
 	} else {
-		s.log.Warn("this member gives no seal yet", "reason", why.text)
+		s.log.Warn("this member gives no seal yet", "code", why.code, "reason", why.text)
 	}
 }
 
@@ -263,10 +293,13 @@ func (s *sealer) put(w wireSeal, live bool) outcome {
 	case err != nil:
 		s.log.Error("a seal could not be stored", "member", w.seal.Member, "size", w.size, "error", err)
 	case out == conflict:
-		s.alarm("a member sealed two different ledgers", "member", w.seal.Member, "size", w.size,
-			"sealed_sm3", fmt.Sprintf("%x", w.root.SM3), "sealed_sha256", fmt.Sprintf("%x", w.root.SHA256))
+		s.alarm(CodeSplitView, "a member sealed two different ledgers", "member", w.seal.Member, "size", w.size,
+			"sealed_sm3", fmt.Sprintf("%x", w.root.SM3), "sealed_sha256", fmt.Sprintf("%x", w.root.SHA256), "proof", s.fraud(w.size, w.seal.Member))
 	case out == sealed:
 		s.changed()
+	}
+	if (out == stored || out == sealed) && s.book.lied(w) {
+		s.fraud(w.size, w.seal.Member) // now the second of two seals is here
 	}
 	return out
 }
@@ -281,13 +314,16 @@ func (s *sealer) receive(in inbound) {
 		newest := s.state().size
 		for _, w := range in.msg.seals {
 			live := in.msg.kind == msgLive
+			if live && s.c.byNode[in.peer] == w.seal.Member {
+				s.hear(w.seal)
+			}
 			out := s.put(w, live)
 			fresh := out == stored || out == sealed
 			if fresh && !live && w.size < newest {
 				s.asking.progress = true
 			}
-			if live && w.seal.Member == s.self && (fresh || out == holding || out == conflict) {
-				s.alarm("a seal of this member arrived that this node did not give: its seal keys are in use elsewhere", "size", w.size)
+			if w.seal.Member == s.self && (fresh || out == holding || out == conflict) {
+				s.meetOwn(w, live)
 			}
 		}
 	case msgWant:
@@ -323,52 +359,91 @@ func (s *sealer) answer(peer string, m *message) {
 	}
 }
 
-// greet sends a peer that has just connected the newest own seal, and asks again
-// for what is missing.
-func (s *sealer) greet(peer string) {
-	s.asking.reset()
-	if w, ok := s.book.newestSeals()[s.self]; ok {
-		s.net.send(peer, encodeMessage(message{kind: msgLive, seals: []wireSeal{w}}))
+// meetOwn looks at a seal of this member that this node did not give or does
+// not remember. In a live message it was given just now. In an answer it is what
+// an earlier life of this home has sealed: harmless where the guard knows it
+// (the database was lost), and otherwise the home is an older copy.
+func (s *sealer) meetOwn(w wireSeal, live bool) {
+	switch {
+	case live:
+		s.alarm(CodeKeysElsewhere, "a seal of this member arrived that this node did not give: its seal keys are in use elsewhere", "size", w.size)
+	case !s.guard.missing && s.guard.broken == nil && s.guard.doubt == nil && w.size > s.knew && w.seal.Time < s.started.Unix():
+		s.guard.doubt = &refusedSeal{code: CodeGuardOld, alarm: true, text: fmt.Sprintf(
+			"these keys have sealed size %d, and the guard of this home knew only %d when it started: the home is an older copy; nothing is sealed until a sealed checkpoint of the others has been verified", w.size, s.knew)}
+		s.alarm(CodeGuardOld, s.guard.doubt.text)
 	}
 }
 
-// adopt makes a new guard where the file is missing: the keys may have sealed
-// what nobody here remembers. So nothing is sealed until the others, without
-// this member, meet the quorum with seals given since this process started, on
-// one size, whose root our own ledger has, and no seal of our own is known
-// beyond it. Everything that these keys sealed was finalized before, so it is a
-// prefix of that.
+// greet sends a peer that has just connected the newest own seal, and asks again
+// for what is missing. It is an answer and not live: it may be old.
+func (s *sealer) greet(peer string) {
+	s.asking.reset()
+	if w, ok := s.book.newestSeals()[s.self]; ok {
+		s.net.send(peer, encodeMessage(message{kind: msgAnswer, seals: []wireSeal{w}}))
+	}
+}
+
+// adopt makes the guard again where the file is missing or in doubt: the keys
+// may have sealed what nobody here remembers. So nothing is sealed until the
+// others, without this member, meet the quorum with seals given since this
+// process started, on one size, whose root our own ledger has, and no seal of
+// our own is known beyond it. Everything that these keys sealed was finalized
+// before, so it is a prefix of that. What a guard in doubt does know is held
+// against the ledger all the same.
 func (s *sealer) adopt() {
-	size, st := uint64(0), s.state()
-	others := s.book.newestSeals()
-	own, haveOwn := others[s.self]
-	delete(others, s.self)
-	for _, w := range others {
-		if w.seal.Time >= s.started.Unix() {
-			size = max(size, w.size)
-		}
-	}
-	var seals []checkpoint.Seal
-	for _, w := range others {
-		if w.size == size && w.seal.Time >= s.started.Unix() {
-			seals = append(seals, w.seal)
-		}
-	}
-	if size == 0 || size > st.size || own.size > size || s.book.ahead(s.self) > size || !s.c.judge(size, seals).Met {
+	rootAt := func(n uint64) (merkle.Digest, error) { return merkle.RootAt(n, s.book.store) }
+	size, own := s.sealedByOthers()
+	if size == 0 || size < s.guard.have.size || s.guard.broken != nil {
 		return
 	}
-	root, err := merkle.RootAt(size, s.book.store)
+	if !s.guard.missing {
+		if why := s.guard.holds(rootAt); why != nil {
+			s.refuse(why)
+			return
+		}
+	}
+	root, err := rootAt(size)
 	if err != nil {
 		s.log.Error("the guard could not be made again", "error", err)
 		return
 	}
-	r := guardRecord{size: size, root: root, time: s.now().Unix()}
-	if haveOwn {
-		r.time = max(r.time, own.seal.Time)
+	r := guardRecord{size: size, root: root, time: max(s.now().Unix(), s.guard.have.time)}
+	if own != nil {
+		r.time = max(r.time, own.Time)
 	}
 	if err := s.guard.advance(r); err != nil {
 		s.log.Error("the guard could not be made again", "error", err)
 		return
 	}
-	s.alarm("the guard file was missing and was made again from the others' seals", "size", size)
+	s.knew = size
+	s.alarm(CodeGuardRemade, "the guard was missing or in doubt and was made again from the others' seals", "size", size)
+}
+
+// sealedByOthers returns the newest size that the others alone have sealed since
+// this process started, 0 if there is none that covers all that this member is
+// known to have sealed, and the newest own seal.
+func (s *sealer) sealedByOthers() (size uint64, own *checkpoint.Seal) {
+	others := s.book.newestSeals()
+	var ownSize uint64
+	if w, ok := others[s.self]; ok {
+		ownSize, own = w.size, &w.seal
+	}
+	delete(others, s.self)
+	for id, w := range others {
+		if w.seal.Time < s.started.Unix() {
+			delete(others, id)
+			continue
+		}
+		size = max(size, w.size)
+	}
+	var seals []checkpoint.Seal
+	for _, w := range others {
+		if w.size == size {
+			seals = append(seals, w.seal)
+		}
+	}
+	if size > s.state().size || max(ownSize, s.book.ahead(s.self)) > size || !s.c.judge(size, seals).Met {
+		return 0, own
+	}
+	return size, own
 }

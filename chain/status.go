@@ -43,6 +43,12 @@ type MemberStatus struct {
 	SealTime time.Time // of its newest seal
 	Fresh    bool      // the newest seal is recent: the member is sealing
 	Missing  bool      // its seal on the newest size is not here
+
+	// ClockKnown says that ClockOffset is estimated: by how much the member's
+	// clock is ahead of this node's, in whole seconds, good to about one. See
+	// [clock]. It is known, and 0, of oneself.
+	ClockKnown  bool
+	ClockOffset time.Duration
 }
 
 // SealedStatus is the newest size that met the quorum, and its sealed time.
@@ -62,6 +68,7 @@ type QuorumStatus struct {
 type GuardStatus struct {
 	OK    bool
 	Size  uint64 // the newest size that its keys sealed
+	Code  Code   // why it gives none, "" if it does
 	Text  string // why it gives none
 	Alarm bool   // a person must look
 }
@@ -77,11 +84,12 @@ type StallStatus struct {
 // contradict each other, a double vote, a guard made again.
 type Alarm struct {
 	Time time.Time
+	Code Code
 	Text string
 }
 
-func (ch *Chain) alarm(text string, args ...any) {
-	ch.log.Error("ALARM: "+text, args...)
+func (ch *Chain) alarm(code Code, text string, args ...any) {
+	ch.log.Error("ALARM: "+text, append([]any{"code", code}, args...)...)
 	var b strings.Builder
 	b.WriteString(text)
 	for i := 0; i+1 < len(args); i += 2 {
@@ -89,7 +97,7 @@ func (ch *Chain) alarm(text string, args ...any) {
 	}
 	ch.alarmMu.Lock()
 	defer ch.alarmMu.Unlock()
-	ch.alarms = append(ch.alarms, Alarm{Time: ch.cfg.Now(), Text: b.String()})
+	ch.alarms = append(ch.alarms, Alarm{Time: ch.cfg.Now(), Code: code, Text: b.String()})
 	if len(ch.alarms) > maxAlarms {
 		ch.alarms = ch.alarms[len(ch.alarms)-maxAlarms:]
 	}
@@ -128,6 +136,7 @@ func (ch *Chain) memberStatus(size uint64, now time.Time) []MemberStatus {
 	for _, id := range ch.c.ids {
 		m := MemberStatus{ID: id, NodeID: ch.c.members[id].nodeID, Self: id == ch.cfg.Self, Missing: !sealed[id]}
 		m.Connected = m.Self || peers.Has(p2p.ID(m.NodeID))
+		m.ClockOffset, m.ClockKnown = ch.sealer.offset(id)
 		if card, ok := ch.c.sealer(id, size); ok {
 			m.Role = card.Role
 		}
@@ -197,6 +206,9 @@ func absence(m MemberStatus) string {
 	if !m.Connected {
 		where = "not connected"
 	}
+	if m.ClockKnown && m.ClockOffset.Abs() >= clockApart {
+		where += fmt.Sprintf(", its clock is %s off ours", m.ClockOffset)
+	}
 	if m.SealSize == 0 {
 		return fmt.Sprintf("%s (%s, no seal yet)", m.ID, where)
 	}
@@ -221,7 +233,7 @@ func (s *sealer) report() (lastCommit time.Time, g GuardStatus) {
 	defer s.mu.Unlock()
 	g = GuardStatus{OK: s.refused == nil, Size: s.guarded}
 	if s.refused != nil {
-		g.Text, g.Alarm = s.refused.text, s.refused.alarm
+		g.Code, g.Text, g.Alarm = s.refused.code, s.refused.text, s.refused.alarm
 	}
 	return s.lastCommit, g
 }

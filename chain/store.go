@@ -212,6 +212,9 @@ func (s *store) entry(index uint64) ([]byte, error) {
 	return v, nil
 }
 
+// rootAt computes the root of a size.
+func (s *store) rootAt(size uint64) (merkle.Digest, error) { return merkle.RootAt(size, s) }
+
 // Node implements merkle.NodeReader.
 func (s *store) Node(level uint8, index uint64) (merkle.Digest, error) {
 	v, err := s.get(nodeKey(level, index))

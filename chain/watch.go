@@ -35,7 +35,8 @@ type watched struct {
 	abci.Application
 	fail   *failure
 	pace   *pace
-	double doubleGuard
+	votes  *voter
+	height func() int64 // the last committed one
 }
 
 func (w *watched) guard(call string, err *error) {
@@ -80,15 +81,17 @@ func (w *watched) ProcessProposal(ctx context.Context, req *abci.RequestProcessP
 
 func (w *watched) FinalizeBlock(ctx context.Context, req *abci.RequestFinalizeBlock) (res *abci.ResponseFinalizeBlock, err error) {
 	defer w.guard("FinalizeBlock", &err)
-	if err := w.double.check(req); err != nil {
-		return nil, err
-	}
+	w.votes.check(req)
 	defer w.pace.since(StepExecute, time.Now())
 	return w.Application.FinalizeBlock(ctx, req)
 }
 
 func (w *watched) Commit(ctx context.Context, req *abci.RequestCommit) (res *abci.ResponseCommit, err error) {
 	defer w.guard("Commit", &err)
-	defer w.pace.since(StepCommit, time.Now())
-	return w.Application.Commit(ctx, req)
+	began := time.Now()
+	if res, err = w.Application.Commit(ctx, req); err == nil {
+		w.pace.since(StepCommit, began)
+		w.votes.done(w.height())
+	}
+	return res, err
 }

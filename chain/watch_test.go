@@ -13,7 +13,6 @@ import (
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
-	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 
 	"qifeng/internal/gm"
 )
@@ -75,45 +74,6 @@ func TestWatchHearsConsensusFailure(t *testing.T) {
 	case err := <-fail.ch:
 		t.Errorf("a second report: %v", err)
 	default:
-	}
-}
-
-func TestDoubleGuard(t *testing.T) {
-	own, other := []byte("own-address---------"), []byte("other-address-------")
-	vote := func(address []byte, flag cmtproto.BlockIDFlag) abci.VoteInfo {
-		return abci.VoteInfo{Validator: abci.Validator{Address: address}, BlockIdFlag: flag}
-	}
-	cases := []struct {
-		name       string
-		height     int64
-		lastSigned int64
-		vote       abci.VoteInfo
-		refuse     bool
-	}{
-		{"a vote this home knows", 11, 10, vote(own, cmtproto.BlockIDFlagCommit), false},
-		{"absent while this home was away", 11, 5, vote(own, cmtproto.BlockIDFlagAbsent), false},
-		{"another's vote", 11, 5, vote(other, cmtproto.BlockIDFlagCommit), false},
-		{"a vote this home does not know", 11, 9, vote(own, cmtproto.BlockIDFlagCommit), true},
-		{"a nil vote this home does not know", 11, 9, vote(own, cmtproto.BlockIDFlagNil), true},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			w := &watched{Application: faulty{}, fail: newFailure(quiet()), double: doubleGuard{address: own, lastSigned: func() int64 { return c.lastSigned }}}
-			_, err := w.FinalizeBlock(t.Context(), &abci.RequestFinalizeBlock{Height: c.height, DecidedLastCommit: abci.CommitInfo{Votes: []abci.VoteInfo{vote(other, cmtproto.BlockIDFlagCommit), c.vote}}})
-			if (err != nil) != c.refuse {
-				t.Errorf("error %v", err)
-			}
-			select {
-			case <-w.fail.ch:
-				if !c.refuse {
-					t.Error("a failure was reported")
-				}
-			default:
-				if c.refuse {
-					t.Error("no failure was reported")
-				}
-			}
-		})
 	}
 }
 

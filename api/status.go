@@ -84,10 +84,10 @@ func ledgerStatus(st *chain.Status, e *checkpoint.Epoch) wire.LedgerStatus {
 		SealedSize: st.Sealed.Size, SealedTime: timeText(st.Sealed.Time),
 		Quorum: quorumText(e), QuorumMet: st.Quorum.Met,
 		Missing: st.Quorum.Missing, MissedSince: timeText(st.Quorum.Since),
-		GuardOK: st.Guard.OK, Guard: st.Guard.Text,
+		GuardOK: st.Guard.OK, GuardCode: string(st.Guard.Code), Guard: st.Guard.Text,
 	}
 	for _, a := range st.Alarms {
-		out.Alarms = append(out.Alarms, timeText(a.Time)+" "+a.Text)
+		out.Alarms = append(out.Alarms, timeText(a.Time)+" "+string(a.Code)+": "+a.Text)
 	}
 	return out
 }
@@ -98,6 +98,10 @@ func memberStatus(members []chain.MemberStatus) []wire.MemberStatus {
 		out[i] = wire.MemberStatus{
 			ID: m.ID, Role: string(m.Role), Self: m.Self, Connected: m.Connected,
 			SealSize: m.SealSize, SealTime: timeText(m.SealTime), Fresh: m.Fresh,
+		}
+		if m.ClockKnown {
+			seconds := int64(m.ClockOffset / time.Second)
+			out[i].ClockOffset = &seconds
 		}
 	}
 	return out

@@ -179,6 +179,7 @@ func chainConfig(h home, cfg *Config, cons *genesis.Consortium, seal checkpoint.
 	return chain.Config{
 		Dir: h.path(cfg.Data.Dir + "/chain"), Genesis: cons.Genesis.Raw, Self: cfg.Member.ID, Keys: seal,
 		GuardPath: h.path(cfg.Keys.Guard), ConsensusKeyPath: h.path(cfg.Keys.Consensus), NodeKeyPath: h.path(cfg.Keys.Node),
+		MarkPath: h.path(cfg.Data.Dir + "/restored"), FraudDir: h.path(cfg.Data.Dir + "/fraud"),
 		Listen: cfg.Peer.Listen, Peers: peers,
 		Heartbeat: time.Duration(cfg.Chain.Heartbeat), TimeoutCommit: time.Duration(cfg.Chain.TimeoutCommit),
 		Logger: log,

@@ -72,8 +72,8 @@ func (a *app) printStatus(st *wire.Status) {
 		case m.Connected:
 			link = a.lang.T("已连接", "connected")
 		}
-		fmt.Fprintf(a.out, "  %-16s %-12s %s  %s\n", m.ID, m.Role, link,
-			fmt.Sprintf(a.lang.T("会签至 %d，%s", "sealed %d, %s"), m.SealSize, a.age(now, m.SealTime)))
+		fmt.Fprintf(a.out, "  %-16s %-12s %s  %s%s\n", m.ID, m.Role, link,
+			fmt.Sprintf(a.lang.T("会签至 %d，%s", "sealed %d, %s"), m.SealSize, a.age(now, m.SealTime)), a.clock(&m))
 	}
 }
 
@@ -87,7 +87,7 @@ func (a *app) printLedger(now time.Time, l *wire.LedgerStatus) {
 		a.say("       缺：%s", "         missing: %s", l.Missing)
 	}
 	if !l.GuardOK {
-		a.say("       本节点不会签：%s", "         this member gives no seal: %s", l.Guard)
+		a.say("       本节点不会签（%s）：%s", "         this member gives no seal (%s): %s", l.GuardCode, l.Guard)
 	}
 	a.printAlarms(l.Alarms)
 }
@@ -108,6 +108,18 @@ func (a *app) printIntake(in *wire.IntakeStatus) {
 func (a *app) printAlarms(alarms []string) {
 	for _, text := range alarms {
 		a.say("       警报：%s", "         ALARM: %s", text)
+	}
+}
+
+// clock says how far a member's clock is off, to the second that seals tell.
+func (a *app) clock(m *wire.MemberStatus) string {
+	switch {
+	case m.Self:
+		return ""
+	case m.ClockOffset == nil:
+		return a.lang.T("，时钟未知", ", clock unknown")
+	default:
+		return fmt.Sprintf(a.lang.T("，时钟 %+d 秒", ", clock %+d s"), *m.ClockOffset)
 	}
 }
 

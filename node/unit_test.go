@@ -258,10 +258,11 @@ func TestStatusNamesWhatIsWrong(t *testing.T) {
 	a := &app{out: &out, lang: English}
 	a.printStatus(&wire.Status{Chain: "dev-00000000", Node: "vendor-a", Time: "2026-11-21T08:00:10Z",
 		Reasons: []wire.Reason{{Code: "quorum", Detail: "2 of 4"}},
-		Ledger:  wire.LedgerStatus{SealedSize: 3, SealedTime: "2026-11-21T08:00:00Z", Missing: "court-a", Guard: "no guard", Alarms: []string{"split view"}},
+		Ledger:  wire.LedgerStatus{SealedSize: 3, SealedTime: "2026-11-21T08:00:00Z", Missing: "court-a", GuardCode: "guard-missing", Guard: "no guard", Alarms: []string{"split view"}},
 		Intake:  wire.IntakeStatus{Reason: "the disk is full"},
-		Members: []wire.MemberStatus{{ID: "court-a", Role: "court"}, {ID: "vendor-a", Self: true, SealTime: "2026-11-21T08:00:09.5Z"}}})
-	for _, want := range []string{"NOT READY", "quorum: 2 of 4", "size 3, 10s ago", "missing: court-a", "no guard", "split view", "the disk is full", "away", "never", "0s ago"} {
+		Members: []wire.MemberStatus{{ID: "court-a", Role: "court"}, {ID: "vendor-a", Self: true, SealTime: "2026-11-21T08:00:09.5Z"},
+			{ID: "notary-a", ClockOffset: new(int64(-90))}}})
+	for _, want := range []string{"NOT READY", "quorum: 2 of 4", "size 3, 10s ago", "missing: court-a", "(guard-missing): no guard", "clock unknown", "clock -90 s", "split view", "the disk is full", "away", "never", "0s ago"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not said in:\n%s", want, out.String())
 		}

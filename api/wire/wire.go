@@ -120,6 +120,10 @@ type MemberStatus struct {
 	SealSize  uint64 `json:"seal_size"`           // newest seal held of this member, 0 is none
 	SealTime  string `json:"seal_time,omitempty"` // that seal's own time
 	Fresh     bool   `json:"fresh"`               // it is recent: the member is sealing
+	// ClockOffset is by how many seconds the member's clock is ahead of the
+	// node's, estimated from the times of its live seals on their arrival and good
+	// to about one; 0 of the node itself, absent where nothing was heard yet.
+	ClockOffset *int64 `json:"clock_offset,omitempty"`
 }
 
 // Status answers GET /v1/status. Times are RFC 3339, UTC, milliseconds.
@@ -148,8 +152,9 @@ type LedgerStatus struct {
 	QuorumMet   bool     `json:"quorum_met"`            // enough members are sealing now
 	Missing     string   `json:"missing,omitempty"`     // what is missing and who
 	MissedSince string   `json:"missed_since,omitempty"`
-	GuardOK     bool     `json:"guard_ok"`        // this member gives seals
-	Guard       string   `json:"guard,omitempty"` // why it gives none
+	GuardOK     bool     `json:"guard_ok"`             // this member gives seals
+	GuardCode   string   `json:"guard_code,omitempty"` // why it gives none, in a word that stays
+	Guard       string   `json:"guard,omitempty"`      // the same in full
 	Pool        int      `json:"pool"`            // transactions that wait for a block
 	Alarms      []string `json:"alarms,omitempty"`
 }

@@ -97,6 +97,12 @@ func newAuthorities(origins []string) (authorities, error) {
 	return a, nil
 }
 
+// CheckOrigins says what is wrong with a list of origins, as [NewVerifier] would.
+func CheckOrigins(origins []string) error {
+	_, err := newAuthorities(origins)
+	return err
+}
+
 // of is the authority that a Host header means, if it is one of this node's.
 func (a authorities) of(host string) (string, error) {
 	if len(host) <= maxHost {

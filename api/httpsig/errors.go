@@ -2,7 +2,9 @@ package httpsig
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -70,6 +72,9 @@ var rows = map[Code]row{
 	Replayed:   {http.StatusUnauthorized, "The request was seen before", again},
 	Full:       {http.StatusTooManyRequests, "This member reads faster than the node remembers", "wait for Retry-After seconds, then sign again"},
 }
+
+// Codes lists every reason of refusal, sorted.
+func Codes() []Code { return slices.Sorted(maps.Keys(rows)) }
 
 func refuse(c Code, field, format string, args ...any) *Error {
 	return &Error{Code: c, Field: field, Detail: fmt.Sprintf(format, args...)}

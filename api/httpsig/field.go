@@ -102,9 +102,9 @@ func header(h http.Header, name string, limit int) (value string, ok bool, err e
 	return value, true, nil
 }
 
-// parseDictionary reads the one member of a dictionary. The library panics on
-// some malformed values (GHSA-jj78-73gf-wr5j, and dates at the very end), which
-// anyone can send: here that is a value that cannot be read.
+// parseDictionary reads the one member of a dictionary. The library panicked on
+// some malformed values before v1.1.2 (GHSA-jj78-73gf-wr5j, and dates at the very
+// end). Anyone can send a value, so a panic here is one that cannot be read.
 func parseDictionary(name, value string) (d *httpsfv.Dictionary, m httpsfv.Member, err error) {
 	defer func() {
 		if recover() != nil {

@@ -165,7 +165,7 @@ func TestRefusals(t *testing.T) {
 		{"empty signature", func(r *http.Request) { r.Header.Set(signatureField, "") }, Profile},
 		{"long input", func(r *http.Request) { r.Header.Set(inputField, strings.Repeat("a", maxInput+1)) }, Malformed},
 		{"long signature", func(r *http.Request) { r.Header.Set(signatureField, strings.Repeat("a", maxSignature+1)) }, Malformed},
-		{"a display string", func(r *http.Request) { r.Header.Set(inputField, `qifeng=%"abc"`) }, Malformed},
+		{"a display string", func(r *http.Request) { r.Header.Set(inputField, `qifeng=%"abc"`) }, Profile},
 		{"a date at the end", func(r *http.Request) { r.Header.Set(inputField, `qifeng=@`) }, Malformed},
 		{"a sign at the end", func(r *http.Request) { r.Header.Set(inputField, `qifeng=-`) }, Malformed},
 		{"not ASCII", input("desk-1", "désk-1"), Malformed},

@@ -14,16 +14,18 @@
 //     the node's own policy. What does not verify is tampered: 500, never a proof.
 //   - A record that is answered is fsynced; a refused request has stored nothing.
 //   - A request that is sent again is answered with what is stored.
-//   - Handlers bind, validate, call and render; limits and timeouts stand in the
-//     router, every bound in limits.go.
+//   - A look-up by a neutral member is answered only after it stands in the audit
+//     log.
+//   - Handlers bind, validate, call and render; limits, timeouts and signatures
+//     stand in the router, every bound in limits.go.
 //
 // # Who may lie to it
 //
 // Everybody who can reach the port: any bytes, any header, slowly or a thousand
-// times. Reads are not authenticated yet, so a node listens on the loopback
-// interface unless its operator says otherwise. The rooms below are trusted not
-// to lie, but not to be free of faults: their answers are checked where a wrong
-// one would become evidence.
+// times. Records and seals are read by signed requests alone (package httpsig);
+// who reads in the name of a vendor learns nothing of another's records, not even
+// that there are any. The rooms below are trusted not to lie, but not to be free
+// of faults: their answers are checked where a wrong one would become evidence.
 //
 // # Description
 //

@@ -41,6 +41,7 @@ type (
 		RequestBody          *response // a description and contents, as an answer has them
 		Responses            ordered[response]
 		ExactlyOneOf         []string `json:"x-exactly-one-of"`
+		Security             []map[string][]string
 	}
 	parameter struct {
 		Ref                   string `json:"$ref"`
@@ -307,6 +308,9 @@ func curl(op operation) string {
 	}
 	if query != "" {
 		query = "?" + query[1:]
+	}
+	if len(op.Security) > 0 {
+		head += " -H \"Signature-Input: $input\" -H \"Signature: $signature\""
 	}
 	if op.RequestBody != nil {
 		head += " -H 'Content-Type: application/json' --data-binary @request.json"

@@ -12,12 +12,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"qifeng/api"
 	"qifeng/api/apitest"
 	"qifeng/api/client"
+	"qifeng/api/httpsig"
 	"qifeng/api/wire"
 	"qifeng/evidence"
 	"qifeng/internal/gm"
@@ -384,10 +386,20 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 	srv := httptest.NewServer(handler)
 	defer srv.Close()
 	starting := &apitest.TestNode{HTTP: srv}
+	full := newWorld(t, 7) // has no memory for another nonce
+	full.Server.SetRefusal(&httpsig.Error{Code: httpsig.Full, Field: "keyid", Detail: "x", RetryAfter: time.Second})
 	for _, o := range operations {
 		body := w.body(t, o)
 		for _, n := range []*apitest.TestNode{unsealed.TestNode, panicking, starting} {
 			ask(n, o, w.ask(o), body)
+		}
+		if o.def["security"] != nil {
+			ask(full.TestNode, o, w.ask(o), nil)
+			a := w.ask(o)
+			a.head = append(a.head, unsigned...)
+			ask(w.TestNode, o, a, nil)
+			wrongPurpose := *w.TestNode
+			ask(w.submitKeyReads(t, &wrongPurpose), o, w.ask(o), nil)
 		}
 		u := unsealed.ask(o)
 		if o.method == http.MethodPost {
@@ -400,6 +412,15 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 			t.Errorf("%s: seen %v, described %v", o, got, o.statuses())
 		}
 	}
+}
+
+// submitKeyReads makes n sign its reads with a key of another purpose.
+func (w *world) submitKeyReads(t *testing.T, n *apitest.TestNode) *apitest.TestNode {
+	t.Helper()
+	n.ReadAs = func(r *http.Request) error {
+		return httpsig.Sign(r, httpsig.KeyID(apitest.Node, apitest.KeyName), n.User, n.Clock.Now())
+	}
+	return n
 }
 
 // body is one that the operation takes, nil where it takes none.

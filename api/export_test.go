@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"qifeng/api/httpsig"
 	"qifeng/evidence"
 )
 
@@ -16,6 +17,13 @@ func (s *Server) FillWaiters() {
 		s.waiters <- struct{}{}
 	}
 }
+
+// SetRefusal makes every signed request be refused with err.
+func (s *Server) SetRefusal(err error) { s.reads = refuser{err} }
+
+type refuser struct{ err error }
+
+func (r refuser) Verify(*http.Request) (httpsig.Identity, error) { return httpsig.Identity{}, r.err }
 
 var ginParam = regexp.MustCompile(`:([a-z]+)`)
 

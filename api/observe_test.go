@@ -34,7 +34,7 @@ func TestObserve(t *testing.T) {
 	for _, r := range []*http.Request{
 		httptest.NewRequest("GET", "/healthz", nil),
 		httptest.NewRequest("GET", "/v1/records/"+strings.Repeat("ab", 32), nil),
-		httptest.NewRequest("GET", "/v1/records/secret?until=secret", nil),
+		httptest.NewRequest("GET", "/v1/keys?secret=secret", nil),
 		httptest.NewRequest("GET", "/secret", nil),
 		httptest.NewRequest("SECRET", "/v1/status", nil),
 		httptest.NewRequest("POST", "/v1/records", strings.NewReader("{}")),
@@ -44,8 +44,8 @@ func TestObserve(t *testing.T) {
 	}
 	want := []api.Answer{
 		{Method: "GET", Route: "/healthz", Status: 200},
-		{Method: "GET", Route: "/v1/records/:id", Status: 404, Problem: "not-found"},
-		{Method: "GET", Route: "/v1/records/:id", Status: 400, Problem: "bad-parameter"},
+		{Method: "GET", Route: "/v1/records/:id", Status: 401, Problem: "signature-missing"},
+		{Method: "GET", Route: "/v1/keys", Status: 400, Problem: "bad-parameter"},
 		{Method: "GET", Route: "none", Status: 404, Problem: "not-found"},
 		{Method: "other", Route: "none", Status: 405, Problem: "method-not-allowed"},
 		{Method: "POST", Route: "/v1/records", Status: 415, Problem: "unsupported-media-type"},
@@ -78,7 +78,7 @@ func TestMetricsRoute(t *testing.T) {
 func observed(t *testing.T, n *apitest.TestNode, told *answers, metrics http.Handler) http.Handler {
 	t.Helper()
 	s, err := api.New(api.Config{Node: apitest.Node, Genesis: n.Genesis.Raw, Archive: n.Archive, Chain: n.Ledger,
-		Now: n.Clock.Now, Observe: told.add, Metrics: metrics})
+		Origins: []string{n.HTTP.URL}, Audit: n.Audit, Now: n.Clock.Now, Observe: told.add, Metrics: metrics})
 	if err != nil {
 		t.Fatal(err)
 	}

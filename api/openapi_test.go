@@ -17,6 +17,7 @@ import (
 
 	"qifeng/api"
 	"qifeng/api/apitest"
+	"qifeng/api/httpsig"
 	"qifeng/api/wire"
 	"qifeng/evidence"
 	"qifeng/evidence/canon"
@@ -71,6 +72,10 @@ type problemRow struct {
 // code can be sent that the description does not list, with the same words.
 func TestProblemCodesAreDescribed(t *testing.T) {
 	source := sourceProblems(t)
+	for _, c := range httpsig.Codes() {
+		e := httpsig.Error{Code: c}
+		source[string(c)] = problemRow{Code: string(c), Title: e.Title(), Mend: e.Mend(), Status: e.Status()}
+	}
 	var doc struct {
 		Problems []struct {
 			problemRow

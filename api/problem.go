@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"qifeng/api/httpsig"
 	"qifeng/api/wire"
 )
 
@@ -43,6 +44,7 @@ var (
 	busy          = kind{http.StatusServiceUnavailable, "busy", "The node takes no more at the moment", "send the same bytes again after Retry-After seconds: a retry stores nothing twice"}
 	unavailable   = kind{http.StatusServiceUnavailable, "unavailable", "The node takes nothing in until its operator acts", "ask another member's node, or the operator; reading goes on"}
 	starting      = kind{http.StatusServiceUnavailable, "starting", "The node is starting", "ask again in a moment"}
+	unaudited     = kind{http.StatusServiceUnavailable, "audit-unavailable", "The node cannot write its audit log", "ask another member's node, or the operator: a look-up that is not written down is not answered"}
 	interrupted   = kind{http.StatusServiceUnavailable, "interrupted", "The request ended before its work did", "send the same bytes again: a retry stores nothing twice"}
 )
 
@@ -113,6 +115,10 @@ func (s *Server) problem(c *gin.Context, err error) {
 	if f.retry > 0 {
 		c.Header("Retry-After", strconv.Itoa(int((f.retry+time.Second-1)/time.Second)))
 	}
+	if f.kind.status == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", httpsig.Challenge)
+		c.Header("Accept-Signature", httpsig.AcceptSignature)
+	}
 	if f.kind.status == http.StatusRequestEntityTooLarge {
 		c.Header("Connection", "close") // the rest of the body is not read
 	}
@@ -147,6 +153,9 @@ func classify(err error) *fault {
 	var big *http.MaxBytesError
 	if errors.As(err, &big) {
 		return &fault{kind: tooLarge, detail: fmt.Sprintf("the limit is %d bytes", big.Limit)}
+	}
+	if f := classifySignature(err); f != nil {
+		return f
 	}
 	if f := classifyRooms(err); f != nil {
 		return f

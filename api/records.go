@@ -56,12 +56,15 @@ func (s *Server) getRecord(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	stored, err := s.stored(id)
+	stored, err := s.lookUp(c, RecordLookup, id)
 	if err != nil {
 		return err
 	}
 	d := preferredWait(c.Request.Header)
 	records, err := s.await(c, stored, until, d)
+	if err == nil {
+		err = s.tellRevoked(records, stored)
+	}
 	if err != nil {
 		return err
 	}
@@ -76,17 +79,14 @@ func (s *Server) findRecords(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	var stored []archive.Stored
-	var next string
-	if q.dossier != "" {
-		stored, next, err = s.cfg.Archive.ByDossier(string(q.dossier), q.cursor, q.limit)
-	} else {
-		stored, next, err = s.cfg.Archive.ByDigest(q.alg, q.hash, q.cursor, q.limit)
-	}
+	stored, next, err := s.find(c, q)
 	if err != nil {
 		return err
 	}
 	records, err := s.await(c, stored, wire.Sealed, 0)
+	if err == nil {
+		err = s.tellRevoked(records, stored)
+	}
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (s *Server) getProof(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	stored, err := s.stored(id)
+	stored, err := s.lookUp(c, ProofLookup, id)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func (s *Server) getProof(c *gin.Context) error {
 	applied(c, d)
 	// Read again: the header and the stream's path exist only since the batch
 	// was closed, which may have been during the wait.
-	if stored, err = s.stored(id); err != nil {
+	if stored, err = s.stored(c, id); err != nil {
 		return err
 	}
 	file, err := s.firstProof(stored)
@@ -138,19 +138,6 @@ func (s *Server) firstProof(stored []archive.Stored) ([]byte, error) {
 	}
 	return nil, &fault{kind: notSealed, state: best, retry: retryAfter,
 		detail: fmt.Sprintf("its state is %s", best)}
-}
-
-// stored finds the leaves of an id. Absent ids, and later foreign ones, answer
-// alike (design §11).
-func (s *Server) stored(id evidence.ID) ([]archive.Stored, error) {
-	stored, err := s.cfg.Archive.ByID(id)
-	if err != nil {
-		return nil, fmt.Errorf("finding record %s: %w", id, err)
-	}
-	if len(stored) == 0 {
-		return nil, faultf(notFound, "id", "no record of this id")
-	}
-	return stored, nil
 }
 
 // await waits until all of stored has reached a state, at most d, and describes

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,11 @@ func call(t testing.TB, n *apitest.TestNode, method, path string, body []byte, h
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if n.ReadAs != nil && method == http.MethodGet && !slices.Contains(head, unsigned[0]) {
+		if err := n.ReadAs(req); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i := 0; i+1 < len(head); i += 2 {
 		req.Header.Set(head[i], head[i+1])
 		if head[i+1] == "" {
@@ -61,6 +67,9 @@ func call(t testing.TB, n *apitest.TestNode, method, path string, body []byte, h
 	conforms(t, req, body, resp, out)
 	return resp, out
 }
+
+// unsigned are the headers with which [call] sends no signature.
+var unsigned = []string{"Signature-Input", "", "Signature", ""}
 
 // problemOf reads a problem document and checks what all of them have.
 func problemOf(t testing.TB, resp *http.Response, body []byte) wire.Problem {

@@ -210,8 +210,8 @@ func TestReadRefusals(t *testing.T) {
 		{"upper-case id", "/v1/records/" + strings.ToUpper(hex64), 400, "bad-parameter", "id"},
 		{"short id", "/v1/records/abcd", 400, "bad-parameter", "id"},
 		{"long id", "/v1/records/" + hex64 + "00/proof", 400, "bad-parameter", "id"},
-		{"dots for an id", "/v1/records/..", 400, "bad-parameter", "id"},
-		{"escaped path out", "/v1/records/..%2f..%2fetc%2fpasswd", 404, "not-found", ""},
+		{"dots for an id, unsigned", "/v1/records/..", 401, "signature-missing", "Signature-Input"},
+		{"escaped path out, unsigned", "/v1/records/..%2f..%2fetc%2fpasswd", 404, "not-found", ""},
 		{"escaped zero byte", "/v1/records/%00", 400, "bad-parameter", "id"},
 		{"bad until", "/v1/records/" + hex64 + "?until=anchored", 400, "bad-parameter", "until"},
 		{"no look-up", "/v1/records", 400, "bad-parameter", "digest"},
@@ -243,7 +243,11 @@ func TestReadRefusals(t *testing.T) {
 		{"trailing slash", "/v1/status/", 404, "not-found", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			resp, body := call(t, n, http.MethodGet, tc.path, nil)
+			var head []string
+			if strings.HasSuffix(tc.name, "unsigned") { // no client of ours would sign it
+				head = unsigned
+			}
+			resp, body := call(t, n, http.MethodGet, tc.path, nil, head...)
 			p := problemOf(t, resp, body)
 			if p.Status != tc.status || p.Code != tc.code || p.Field != tc.field {
 				t.Errorf("got %s, want %d %s %q", body, tc.status, tc.code, tc.field)

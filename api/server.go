@@ -13,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"qifeng/api/httpsig"
 	"qifeng/evidence"
 )
 
@@ -26,7 +27,12 @@ type Config struct {
 	Logger  *slog.Logger     // default slog.Default()
 	Observe func(Answer)     // told of each answered request; returns at once
 	Metrics http.Handler     // answers /metrics; no such route where it is nil
-	Now     func() time.Time // default time.Now; for the age of seals only
+	Now     func() time.Time // default time.Now; for the age of seals and of signed requests
+
+	// Origins are the addresses by which clients reach this node, as they write
+	// them, without a path: a signed request for another one is refused.
+	Origins []string
+	Audit   Auditor // told of each look-up by a neutral member before it is answered
 }
 
 // Server is the HTTP interface of one node. It is safe for concurrent use.
@@ -36,6 +42,7 @@ type Server struct {
 	now     func() time.Time
 	genesis *evidence.Genesis
 	handler http.Handler
+	reads   verifier
 
 	waiters   chan struct{} // one slot per waiting request
 	drainOnce sync.Once
@@ -47,8 +54,8 @@ var releaseMode sync.Once
 
 // New checks the configuration and builds the router. It starts nothing.
 func New(cfg Config) (*Server, error) {
-	if cfg.Archive == nil || cfg.Chain == nil || cfg.Node == "" {
-		return nil, errors.New("api: node, archive and chain are required")
+	if cfg.Archive == nil || cfg.Chain == nil || cfg.Audit == nil || cfg.Node == "" {
+		return nil, errors.New("api: node, archive, chain and audit are required")
 	}
 	g, err := evidence.ParseGenesis(cfg.Genesis)
 	if err != nil {
@@ -64,14 +71,17 @@ func New(cfg Config) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	if s.reads, err = httpsig.NewVerifier(httpsig.Config{Keys: readKeys{cfg.Chain, s.log}, Origins: cfg.Origins, Now: s.now}); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	if s.handler, err = s.router(); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	return s, nil
 }
 
-// router lists every door. Limits, and later authentication, are set here and
-// not in the handlers.
+// router lists every door. Limits and authentication are set here and not in
+// the handlers.
 func (s *Server) router() (http.Handler, error) {
 	r, err := s.newRouter()
 	if err != nil {
@@ -88,13 +98,13 @@ func (s *Server) router() (http.Handler, error) {
 	}
 	v1 := r.Group("/v1")
 	v1.POST("/records", s.jsonBody(evidence.MaxRequestBytes), s.do(s.postRecords))
-	v1.GET("/records", s.do(s.findRecords))
-	v1.GET("/records/:id", s.do(s.getRecord))
-	v1.GET("/records/:id/proof", s.do(s.getProof))
+	v1.GET("/records", s.signed, s.do(s.findRecords))
+	v1.GET("/records/:id", s.signed, s.do(s.getRecord))
+	v1.GET("/records/:id/proof", s.signed, s.do(s.getProof))
 	v1.POST("/keys", s.jsonBody(maxKeyBody), s.do(s.postKey))
 	v1.GET("/keys", s.do(s.getKeys))
 	v1.GET("/checkpoint", s.do(s.getCheckpoint))
-	v1.GET("/seals", s.do(s.getSeals))
+	v1.GET("/seals", s.signed, s.do(s.getSeals))
 	v1.GET("/policy", s.do(s.getPolicy))
 	v1.GET("/genesis", s.do(s.getGenesis))
 	v1.GET("/members", s.do(s.getMembers))

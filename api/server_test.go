@@ -21,7 +21,8 @@ import (
 
 func TestNewRefuses(t *testing.T) {
 	n := apitest.NewNode(t, apitest.Options{})
-	good := api.Config{Node: apitest.Node, Genesis: n.Genesis.Raw, Archive: n.Archive, Chain: n.Ledger}
+	good := api.Config{Node: apitest.Node, Genesis: n.Genesis.Raw, Archive: n.Archive, Chain: n.Ledger,
+		Origins: []string{n.HTTP.URL}, Audit: n.Audit}
 	if _, err := api.New(good); err != nil {
 		t.Fatal(err)
 	}
@@ -29,6 +30,9 @@ func TestNewRefuses(t *testing.T) {
 		"no node":     func(c *api.Config) { c.Node = "" },
 		"no archive":  func(c *api.Config) { c.Archive = nil },
 		"no chain":    func(c *api.Config) { c.Chain = nil },
+		"no origins":  func(c *api.Config) { c.Origins = nil },
+		"bad origin":  func(c *api.Config) { c.Origins = []string{"https://court.example/api"} },
+		"no audit":    func(c *api.Config) { c.Audit = nil },
 		"no genesis":  func(c *api.Config) { c.Genesis = nil },
 		"bad genesis": func(c *api.Config) { c.Genesis = []byte("{}") },
 	} {

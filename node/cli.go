@@ -27,6 +27,7 @@ type app struct {
 	api      string
 	ca       string
 	key      string
+	readKey  string
 	outPath  string
 	timeout  time.Duration
 	json     bool
@@ -147,6 +148,10 @@ func (a *app) timeoutFlag(cmd *cobra.Command, d time.Duration) {
 
 func (a *app) keyFlag(cmd *cobra.Command, what string) {
 	cmd.Flags().StringVar(&a.key, "key", "", what)
+}
+
+func (a *app) readKeyFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.readKey, "read-key", "", "读取密钥，默认 <home>/keys/read.pem · read key, default that of the home")
 }
 
 func (a *app) outFlag(cmd *cobra.Command, what string) {

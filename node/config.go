@@ -13,6 +13,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"qifeng/api/httpsig"
 	"qifeng/proof/checkpoint"
 )
 
@@ -37,10 +38,11 @@ type MemberConfig struct {
 
 // APIConfig is the section [api].
 type APIConfig struct {
-	Listen      string `toml:"listen" comment:"监听地址；非本机地址须有 TLS 或 allow_remote · Address to listen on, host:port. One that is not loopback\nneeds tls_cert and tls_key, or allow_remote. Reads are not authenticated: whoever reaches the port\ncan read every record. Default \"127.0.0.1:8100\"."`
-	TLSCert     string `toml:"tls_cert" comment:"TLS 证书链 (PEM)，叶证书在前；换文件后一两秒内自动生效 · TLS certificate chain, PEM, leaf first; empty for plain HTTP.\nReplaced files are taken up within seconds, without a restart; a bad pair is refused, the old stays. Default \"\"."`
-	TLSKey      string `toml:"tls_key" comment:"TLS 私钥 (PEM)，权限 0600 · Its private key, PEM, mode 0600. Default \"\"."`
-	AllowRemote bool   `toml:"allow_remote" comment:"允许在非本机地址上用明文 HTTP，例如在终结 TLS 的代理之后 · Allow plain HTTP on an address that is not loopback, as behind\na proxy that ends TLS: whoever is on the way reads and changes everything. With TLS it is not needed. Default false."`
+	Listen      string   `toml:"listen" comment:"监听地址；非本机地址须有 TLS 或 allow_remote · Address to listen on, host:port. One that is not loopback\nneeds tls_cert and tls_key, or allow_remote. Default \"127.0.0.1:8100\"."`
+	Origins     []string `toml:"origins" comment:"客户端所用的本节点地址，不带路径；签名的读取请求须写明其一，各节点不可共用 · Addresses by which clients reach this node, without a path,\nas \"https://court.example\": a signed read names one of them; no two nodes share one. Empty: the listen address,\nlocalhost too if it is loopback, and that of the member's card. Default []."`
+	TLSCert     string   `toml:"tls_cert" comment:"TLS 证书链 (PEM)，叶证书在前；换文件后一两秒内自动生效 · TLS certificate chain, PEM, leaf first; empty for plain HTTP.\nReplaced files are taken up within seconds, without a restart; a bad pair is refused, the old stays. Default \"\"."`
+	TLSKey      string   `toml:"tls_key" comment:"TLS 私钥 (PEM)，权限 0600 · Its private key, PEM, mode 0600. Default \"\"."`
+	AllowRemote bool     `toml:"allow_remote" comment:"允许在非本机地址上用明文 HTTP，例如在终结 TLS 的代理之后 · Allow plain HTTP on an address that is not loopback, as behind\na proxy that ends TLS: whoever is on the way reads and changes everything. With TLS it is not needed. Default false."`
 }
 
 // PeerConfig is the section [peer].
@@ -96,7 +98,7 @@ func (d *Duration) UnmarshalText(b []byte) error {
 // Default is the configuration of a new home, without the member's id.
 func Default() Config {
 	return Config{
-		API:   APIConfig{Listen: "127.0.0.1:8100"},
+		API:   APIConfig{Listen: "127.0.0.1:8100", Origins: []string{}},
 		Peer:  PeerConfig{Listen: "0.0.0.0:8110", Peers: []string{}},
 		Chain: ChainConfig{Heartbeat: Duration(time.Minute), TimeoutCommit: Duration(100 * time.Millisecond)},
 		Keys: KeysConfig{
@@ -146,6 +148,11 @@ func (c *APIConfig) validate() error {
 	if !loopback(host) && !c.tls() && !c.AllowRemote {
 		return fmt.Errorf("listen: %q is reachable from outside and plain HTTP can be read and changed on the way: "+
 			"set tls_cert and tls_key, or allow_remote = true behind a proxy that ends TLS, or use 127.0.0.1", c.Listen)
+	}
+	if len(c.Origins) > 0 {
+		if err := httpsig.CheckOrigins(c.Origins); err != nil {
+			return fmt.Errorf("origins: %w", err)
+		}
 	}
 	return nil
 }

@@ -80,6 +80,7 @@ func TestConfigRefuses(t *testing.T) {
 		{"API on a name", func(c *Config) { c.API.Listen = "court.example:8100" }, "allow_remote"},
 		{"a certificate without a key", func(c *Config) { c.API.TLSCert = "tls/cert.pem" }, "[api] tls_cert, tls_key"},
 		{"a key without a certificate, remote", func(c *Config) { c.API.Listen, c.API.TLSKey = "0.0.0.0:8100", "tls/key.pem" }, "[api] tls_cert, tls_key"},
+		{"an origin with a path", func(c *Config) { c.API.Origins = []string{"https://court.example/api"} }, "[api] origins"},
 		{"port 0", func(c *Config) { c.API.Listen = "127.0.0.1:0" }, "[api] listen"},
 		{"peer port too high", func(c *Config) { c.Peer.Listen = "0.0.0.0:65536" }, "[peer] listen"},
 		{"peer without an id", func(c *Config) { c.Peer.Peers = []string{"127.0.0.1:8110"} }, "[peer] peers[0]"},

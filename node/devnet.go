@@ -144,7 +144,7 @@ func mayBeDevnet(dir string, port int) error {
 	return err
 }
 
-// devnetReadyUp waits for every member and registers the vendor's submit key.
+// devnetReadyUp waits for every member and registers their user keys.
 func (a *app) devnetReadyUp(ctx context.Context, dir string, state *devnetState) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -157,11 +157,20 @@ func (a *app) devnetReadyUp(ctx context.Context, dir string, state *devnetState)
 			return err
 		}
 	}
-	vendor := state.Members[len(state.Members)-1]
-	if err := ensureSubmitKey(ctx, vendor.home(dir), vendor.url()); err != nil {
-		return fmt.Errorf("registering the submit key of %s: %w", vendor.ID, err)
+	var mu sync.Mutex // guards errs
+	var errs []error
+	var wg sync.WaitGroup
+	for _, m := range state.Members {
+		wg.Go(func() {
+			if err := ensureKeys(ctx, m.home(dir), m.url()); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("registering keys: %w", err))
+			}
+		})
 	}
-	return nil
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // printDevnet prints what a newcomer needs next, ready to be pasted.

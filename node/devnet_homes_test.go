@@ -12,6 +12,8 @@ import (
 	"qifeng/genesis"
 )
 
+var ports = []int{8100, 8101, 8102, 8103}
+
 // tree is every file of a folder with its mode and content.
 func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -54,7 +56,7 @@ func TestContainerHomes(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "court-a"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	chainID, made, err := makeContainerHomes(dir, time.Now())
+	chainID, made, err := makeContainerHomes(dir, ports, time.Now())
 	if err != nil || !made {
 		t.Fatalf("made %v, %v", made, err)
 	}
@@ -68,7 +70,7 @@ func TestContainerHomes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if cfg.Member.ID != m.ID || cfg.API.Listen != "0.0.0.0:8100" || !cfg.API.AllowRemote || cfg.Peer.Listen != "0.0.0.0:8110" {
+		if cfg.Member.ID != m.ID || cfg.API.Listen != "0.0.0.0:8100" || !cfg.API.AllowRemote || len(cfg.API.Origins) != 3 || cfg.Peer.Listen != "0.0.0.0:8110" {
 			t.Errorf("%s is configured as %+v %+v %+v", m.ID, cfg.Member, cfg.API, cfg.Peer)
 		}
 		cons, err := homeConsortium(h, cfg)
@@ -91,7 +93,7 @@ func TestContainerHomes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unlock()
-	again, made, err := makeContainerHomes(dir, time.Now().Add(time.Hour))
+	again, made, err := makeContainerHomes(dir, ports, time.Now().Add(time.Hour))
 	if err != nil || made || again != chainID {
 		t.Errorf("a second run: chain %s, want %s; made %v; %v", again, chainID, made, err)
 	}
@@ -118,7 +120,7 @@ func TestContainerHomesAfterLoss(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			if _, _, err := makeContainerHomes(dir, time.Now()); err != nil {
+			if _, _, err := makeContainerHomes(dir, ports, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 			for _, name := range tt.remove {
@@ -127,7 +129,7 @@ func TestContainerHomesAfterLoss(t *testing.T) {
 				}
 			}
 			before := tree(t, dir)
-			_, made, err := makeContainerHomes(dir, time.Now().Add(time.Hour))
+			_, made, err := makeContainerHomes(dir, ports, time.Now().Add(time.Hour))
 			if tt.want != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("the error is %v, want %q", err, tt.want)
@@ -144,7 +146,7 @@ func TestContainerHomesAfterLoss(t *testing.T) {
 					t.Errorf("%s has changed", path)
 				}
 			}
-			if _, made, err := makeContainerHomes(dir, time.Now()); err != nil || made {
+			if _, made, err := makeContainerHomes(dir, ports, time.Now()); err != nil || made {
 				t.Errorf("afterwards: made %v, %v", made, err)
 			}
 		})
@@ -154,7 +156,7 @@ func TestContainerHomesAfterLoss(t *testing.T) {
 func TestContainerHomesOfTwoChains(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	for _, d := range []string{dir, other} {
-		if _, _, err := makeContainerHomes(d, time.Now()); err != nil {
+		if _, _, err := makeContainerHomes(d, ports, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -165,7 +167,7 @@ func TestContainerHomesOfTwoChains(t *testing.T) {
 	if err := os.CopyFS(swap, os.DirFS(filepath.Join(other, "vendor-a"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := makeContainerHomes(dir, time.Now()); err == nil || !strings.Contains(err.Error(), "more than one chain") {
+	if _, _, err := makeContainerHomes(dir, ports, time.Now()); err == nil || !strings.Contains(err.Error(), "more than one chain") {
 		t.Errorf("the error is %v", err)
 	}
 }

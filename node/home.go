@@ -13,6 +13,7 @@ const (
 	cardName    = "card.json"
 	lockName    = "lock"
 	submitKey   = "keys/submit.pem"
+	readKey     = "keys/read.pem"
 )
 
 // home is a member's folder.

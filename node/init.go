@@ -22,7 +22,8 @@ type initSpec struct {
 	Role        checkpoint.Role
 	APIListen   string
 	AllowRemote bool
-	APIURL      string // told to the others, may be empty
+	Origins     []string // empty for the default
+	APIURL      string   // told to the others, may be empty
 	PeerListen  string
 	PeerAddress string // host:port told to the others
 }
@@ -95,6 +96,9 @@ func makeHome(h home, s initSpec) (card []byte, err error) {
 	c.Member.ID = s.ID
 	c.API.Listen, c.API.AllowRemote = s.APIListen, s.AllowRemote
 	c.Peer.Listen = s.PeerListen
+	if s.Origins != nil {
+		c.API.Origins = s.Origins
+	}
 	if err := c.Validate(); err != nil {
 		return nil, &codeError{code: exitUsage, err: err}
 	}

@@ -13,6 +13,7 @@ import (
 	"qifeng/api/client"
 	"qifeng/evidence"
 	"qifeng/internal/gm"
+	"qifeng/proof/checkpoint"
 )
 
 // keyLine is the line before the PEM block of a user key: whose key it is and
@@ -211,16 +212,49 @@ func sendEntry(ctx context.Context, c *client.Client, e evidence.KeyEntry, chain
 	}
 }
 
-// ensureSubmitKey gives a home its submit key, in the file and on the chain,
-// however far an earlier run came.
-func ensureSubmitKey(ctx context.Context, h home, url string) error {
+// homeKey is a user key that a home of a development network has.
+type homeKey struct {
+	path, name string
+	purpose    evidence.Purpose
+}
+
+// homeKeys are the keys that a member of a role gets: what a vendor submits and
+// everybody reads with, each key for its one purpose.
+func homeKeys(role checkpoint.Role) []homeKey {
+	keys := []homeKey{{readKey, "read", evidence.Read}}
+	if !role.Neutral() {
+		keys = append(keys, homeKey{submitKey, "submit", evidence.Submit})
+	}
+	return keys
+}
+
+// ensureKeys gives a home its user keys, in the files and on the chain, however
+// far an earlier run came. url is any member's node.
+func ensureKeys(ctx context.Context, h home, url string) error {
 	cfg, err := h.config()
 	if err != nil {
 		return err
 	}
-	path := h.path(submitKey)
+	cons, err := loadConsortium(h.path(genesisName))
+	if err != nil {
+		return err
+	}
+	card, ok := cons.Genesis.Card(cfg.Member.ID)
+	if !ok {
+		return fmt.Errorf("%s is no member of %s", cfg.Member.ID, cons.ChainID)
+	}
+	for _, k := range homeKeys(card.Role) {
+		if err := ensureKey(ctx, h, cfg, cons.ChainID, k, url); err != nil {
+			return fmt.Errorf("%s of %s: %w", k.path, cfg.Member.ID, err)
+		}
+	}
+	return nil
+}
+
+func ensureKey(ctx context.Context, h home, cfg *Config, chainID string, want homeKey, url string) error {
+	path := h.path(want.path)
 	if !exists(path) {
-		if _, err := makeUserKey(path, cfg.Member.ID, "submit", gm.SM2); err != nil {
+		if _, err := makeUserKey(path, cfg.Member.ID, want.name, gm.SM2); err != nil {
 			return err
 		}
 	}
@@ -245,12 +279,8 @@ func ensureSubmitKey(ctx context.Context, h home, url string) error {
 	if err != nil {
 		return err
 	}
-	cons, err := loadConsortium(h.path(genesisName))
-	if err != nil {
-		return err
-	}
 	return sendEntry(ctx, c, evidence.KeyEntry{Action: evidence.Register, Key: key.Name, Member: key.Member,
-		PublicKey: key.Public(), Purpose: evidence.Submit}, cons.ChainID, admin)
+		PublicKey: key.Public(), Purpose: want.purpose}, chainID, admin)
 }
 
 func (a *app) keyListCmd() *cobra.Command {

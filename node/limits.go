@@ -36,6 +36,9 @@ const (
 	// maxCardFile bounds a member card, about 1.3 KiB, reformatted by an editor.
 	maxCardFile = 64 << 10
 
+	// maxAuditLine bounds a line of the audit log, which has about 350 bytes.
+	maxAuditLine = 4 << 10
+
 	// hashBuffer is how much of a file is read at once: large enough that the
 	// read is free beside the hashing, small enough for any machine.
 	hashBuffer = 1 << 20

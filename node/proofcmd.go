@@ -44,6 +44,7 @@ record. Exit code 3 and nothing changed while it is not sealed.`,
 	}
 	a.homeFlag(cmd)
 	a.apiFlag(cmd)
+	a.readKeyFlag(cmd)
 	a.outFlag(cmd, "写入此文件 · write to this file")
 	cmd.Flags().StringVar(&policy, "policy", "", "信任策略，默认 <home>/policy.txt · trust policy, default that of the home")
 	cmd.Flags().BoolVar(&force, "force", false, "替换已有文件，即使是另一条记录的 · replace an existing file, even of another record")
@@ -66,7 +67,11 @@ func (a *app) proofGet(ctx context.Context, ref, policyPath string, force bool) 
 	if out == "" {
 		out = string(id) + proofSuffix
 	}
-	c, err := a.client()
+	key, err := a.readingKey("取证明须签名", "getting a proof is signed")
+	if err != nil {
+		return err
+	}
+	c, err := a.readingClient(key)
 	if err != nil {
 		return err
 	}
@@ -95,6 +100,24 @@ func (a *app) proofGet(ctx context.Context, ref, policyPath string, force bool) 
 		return err
 	}
 	a.say("证明已验证并写入 %s", "proof verified and written to %s", out)
+	return a.tellRevoked(ctx, c, f)
+}
+
+// tellRevoked says what the proof cannot: whether the submitter's key has been
+// revoked since. The node is asked what its register says now.
+func (a *app) tellRevoked(ctx context.Context, c *client.Client, f *proof.File) error {
+	sub := f.RecordOf().Submission
+	keys, err := c.Keys(ctx, sub.Submitter)
+	if err != nil {
+		return fmt.Errorf("the proof is written; asking whether its key is revoked: %w", err)
+	}
+	for _, k := range keys {
+		if k.Name == sub.Key && k.RevokedAt != nil {
+			a.say("提交密钥 %s（%s）已于总账 %d 吊销；本记录的批次在总账 %d，证明不受影响",
+				"the submitting key %s (%s) was revoked at ledger %d; the batch of this record is at ledger %d, and the proof stands",
+				sub.Key, sub.Submitter, *k.RevokedAt, f.Batch.Index)
+		}
+	}
 	return nil
 }
 

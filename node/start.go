@@ -75,6 +75,7 @@ type running struct {
 	log     *slog.Logger
 	chain   *chain.Chain
 	archive *archive.Archive
+	audit   *auditLog
 	server  *api.Server
 	ln      *net.TCPListener
 	tls     *tls.Config // nil for plain HTTP
@@ -125,7 +126,12 @@ func (n *running) open(ctx context.Context, h home, cfg *Config, cons *genesis.C
 	if err := n.openArchive(ctx, h, cfg, cons, intake); err != nil {
 		return fmt.Errorf("opening the archive: %w", err)
 	}
-	n.server, err = api.New(api.Config{Node: cfg.Member.ID, Version: version(), Genesis: cons.Genesis.Raw,
+	if n.audit, err = openAudit(h.path(cfg.Data.Dir+"/"+auditName), n.log); err != nil {
+		return fmt.Errorf("opening the audit log: %w", err)
+	}
+	card, _ := cons.Genesis.Card(cfg.Member.ID) // homeConsortium has found it
+	n.server, err = api.New(api.Config{Origins: origins(&cfg.API, card.API), Audit: n.audit,
+		Node: cfg.Member.ID, Version: version(), Genesis: cons.Genesis.Raw,
 		Archive: n.archive, Chain: n.chain, Logger: n.log})
 	return err
 }
@@ -241,6 +247,9 @@ func (n *running) serve(ctx context.Context) error {
 // close stops the parts in the opposite order, each once.
 func (n *running) close() error {
 	var errs []error
+	if n.audit != nil {
+		errs = append(errs, n.audit.close())
+	}
 	if n.archive != nil {
 		errs = append(errs, n.archive.Close())
 	}

@@ -37,13 +37,13 @@ func (a *app) submitCmd() *cobra.Command {
 		Short: "提交保全：本地计算摘要，只发送摘要 · Preserve files: hash here, send digests only",
 		Long: `在本机一次读完文件算出 SM3 与 SHA-256，用提交密钥签名，只发送摘要，打印 已受理 → 已上链 → 已会签，
 把结果写入 FILE.qifeng.json：带 --wait 为证明文件（先在本机验证），否则为记录与回执。一次调用的多个文件是一个请求，
-全部成功或全部不成功。identity.* 与 signing.* 的 FILE 是声明文件；若为普通 JSON 对象，先加盐写成 FILE.claims.json。
+全部成功或全部不成功。--wait 读取证明，须有读取密钥（用途 read）。identity.* 与 signing.* 的 FILE 是声明文件；若为普通 JSON 对象，先加盐写成 FILE.claims.json。
 中断后原样再运行一次：发送同样的字节，不会重复存证。
 
 Reads each file once on this machine for SM3 and SHA-256, signs with the submit key, sends only
 digests, prints accepted → committed → sealed, and writes FILE.qifeng.json: with --wait the
 proof, verified here first; without it record and receipt. The files of one call are one
-request, all or none. For identity.* and signing.* FILE is a claims file; a plain JSON object
+request, all or none. --wait reads the proof and needs a read key. For identity.* and signing.* FILE is a claims file; a plain JSON object
 of strings is first salted into FILE.claims.json. After an interruption run the same command
 again: it sends the same bytes, nothing is preserved twice.`,
 		Example: example(
@@ -57,6 +57,7 @@ again: it sends the same bytes, nothing is preserved twice.`,
 	a.apiFlag(cmd)
 	cmd.Flags().Lookup("timeout").Usage = "与节点往来的总时限 · time limit of all talk with the node"
 	a.keyFlag(cmd, "提交密钥，默认 <home>/keys/submit.pem · submit key, default that of the home")
+	a.readKeyFlag(cmd)
 	a.outFlag(cmd, "结果文件（仅一个 FILE 时）· file to write the result to, with one FILE only")
 	a.jsonFlag(cmd)
 	submitFlags(cmd, &o)
@@ -109,6 +110,7 @@ type submission struct {
 	kind   evidence.Kind
 	inputs []input
 	key    *userKey
+	read   *userKey // nil where nothing is read
 	client *client.Client
 	policy *checkpoint.Policy
 	began  time.Time
@@ -127,6 +129,11 @@ func (a *app) submit(ctx context.Context, o submitOptions, files []string) error
 	var err error
 	if s.policy == nil {
 		if s.policy, err = a.nodePolicy(ctx, s.client); err != nil {
+			return err
+		}
+	}
+	if s.read != nil {
+		if err := a.canRead(ctx, s.client, s.read); err != nil {
 			return err
 		}
 	}
@@ -209,7 +216,7 @@ func (s *submission) prepare(files []string) (err error) {
 	if s.policy, err = a.localPolicy(s.o.policy); err != nil {
 		return err
 	}
-	if s.client, err = a.client(); err != nil {
+	if err := s.connect(); err != nil {
 		return err
 	}
 	if s.inputs, err = a.readInputs(s.kind, files, s.o.dossier); err != nil {
@@ -219,6 +226,30 @@ func (s *submission) prepare(files []string) (err error) {
 		s.inputs[0].out = a.outPath
 	}
 	return nil
+}
+
+// connect makes the client. With --wait, and where another submission is named
+// by its ID alone, it reads, and that needs a key of its own.
+func (s *submission) connect() (err error) {
+	named := s.o.refs
+	if s.o.prev != "" {
+		named = append(slices.Clone(named), s.o.prev)
+	}
+	switch {
+	case s.o.wait:
+		s.read, err = s.a.readingKey("--wait 要从节点读取证明，读取须签名；没有发送任何东西",
+			"--wait reads the proof from the node, and reads are signed; nothing was sent")
+	case slices.ContainsFunc(named, func(ref string) bool { _, err := evidence.ParseID(ref); return err == nil }):
+		s.read, err = s.a.readingKey("以编号指明的提交要从节点读取，读取须签名（或改用其 .qifeng.json）；没有发送任何东西",
+			"a submission named by its ID is read from the node, and reads are signed (or name its .qifeng.json); nothing was sent")
+	default:
+		s.client, err = s.a.client()
+		return err
+	}
+	if err == nil {
+		s.client, err = s.a.readingClient(s.read)
+	}
+	return err
 }
 
 // request makes the signed request, or takes up the one that an earlier run

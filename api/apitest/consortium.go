@@ -23,9 +23,16 @@ const Node = "vendor-a"
 // KeyName is the name of the registered key of [Consortium.User].
 const KeyName = "orders"
 
-// Keys are one member's secrets.
+// ReadKeyName is the name of every member's read key.
+const ReadKeyName = "reader"
+
+// Court is the neutral member that reads in tests.
+const Court = "court-a"
+
+// Keys are one member's secrets. Read is good from the beginning, without an
+// entry in the ledger, so that tests count entries as if it were not there.
 type Keys struct {
-	Admin, Intake, SealSM2, SealEd25519, Log, Consensus *gm.PrivateKey
+	Admin, Intake, SealSM2, SealEd25519, Log, Consensus, Read *gm.PrivateKey
 }
 
 // Consortium is four members, one of each role, and one user key.
@@ -46,6 +53,9 @@ var Members = map[string]checkpoint.Role{
 	Node:            checkpoint.Vendor,
 }
 
+// readAlgs are the algorithms of the read keys: both are in use.
+var readAlgs = []gm.Alg{gm.Ed25519, gm.SM2}
+
 var sortedMembers = []string{"arbitration-a", "court-a", "notary-a", Node}
 
 // NewConsortium makes keys, cards, genesis and policy.
@@ -63,6 +73,7 @@ func NewConsortium(tb testing.TB) *Consortium {
 		k := Keys{
 			Admin: newKey(tb, gm.SM2), Intake: newKey(tb, gm.SM2), SealSM2: newKey(tb, gm.SM2),
 			SealEd25519: newKey(tb, gm.Ed25519), Log: newKey(tb, gm.Ed25519), Consensus: newKey(tb, gm.Ed25519),
+			Read: newKey(tb, readAlgs[i%len(readAlgs)]),
 		}
 		c.Keys[id] = k
 		g.Cards = append(g.Cards, card(tb, id, i, k))

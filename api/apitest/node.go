@@ -3,6 +3,7 @@ package apitest
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"qifeng/api"
 	"qifeng/api/client"
+	"qifeng/api/httpsig"
 	"qifeng/archive"
 )
 
@@ -22,7 +24,9 @@ type TestNode struct {
 	Archive *archive.Archive
 	Server  *api.Server
 	HTTP    *httptest.Server
-	Client  *client.Client
+	Client  *client.Client            // signs as [Court]
+	ReadAs  func(*http.Request) error // signs what is read without a client, as [Court]
+	Audit   *Audit
 	Submit  client.Submitter
 	Log     *Log
 	Clock   *Clock
@@ -39,7 +43,7 @@ type Options struct {
 // NewNode starts a node that the test's end stops.
 func NewNode(tb testing.TB, opt Options) *TestNode {
 	tb.Helper()
-	n := &TestNode{Consortium: NewConsortium(tb), Log: &Log{}, Clock: &Clock{}}
+	n := &TestNode{Consortium: NewConsortium(tb), Log: &Log{}, Clock: &Clock{}, Audit: &Audit{}}
 	n.Ledger = NewLedger(tb, n.Consortium, n.Clock.Now)
 	var err error
 	n.Archive, err = archive.Open(archive.Config{
@@ -53,7 +57,11 @@ func NewNode(tb testing.TB, opt Options) *TestNode {
 			tb.Error(err)
 		}
 	})
+	// The address comes before the server: a signed request names it.
+	n.HTTP = httptest.NewUnstartedServer(nil)
+	url := "http://" + n.HTTP.Listener.Addr().String()
 	cfg := api.Config{
+		Origins: []string{url}, Audit: n.Audit,
 		Node: Node, Version: "test", Genesis: n.Genesis.Raw, Archive: n.Archive, Chain: n.Ledger,
 		Logger: slog.New(slog.NewJSONHandler(n.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: n.Clock.Now,
 	}
@@ -65,14 +73,63 @@ func NewNode(tb testing.TB, opt Options) *TestNode {
 	}
 	n.Server, err = api.New(cfg)
 	must(tb, err)
-	n.HTTP = httptest.NewServer(n.Server)
+	n.HTTP.Config.Handler = n.Server
+	n.HTTP.Start()
 	tb.Cleanup(n.HTTP.Close)
-	n.Client, err = client.New(n.HTTP.URL, client.Options{Attempts: 1})
-	must(tb, err)
+	n.Client, n.ReadAs = n.As(tb, Court), n.Signs(Court)
 	n.Submit = client.Submitter{
 		ChainID: n.Chain, Member: Node, KeyName: KeyName, Signer: n.User, Source: n.Source, Now: n.Clock.Now,
 	}
 	return n
+}
+
+// As is a client that signs with the read key of a member.
+func (n *TestNode) As(tb testing.TB, member string) *client.Client {
+	tb.Helper()
+	c, err := client.New(n.HTTP.URL, client.Options{Attempts: 1,
+		KeyID: httpsig.KeyID(member, ReadKeyName), Signer: n.Keys[member].Read, Now: n.Clock.Now})
+	must(tb, err)
+	return c
+}
+
+// Signs signs requests with the read key of a member.
+func (n *TestNode) Signs(member string) func(*http.Request) error {
+	return func(r *http.Request) error {
+		return httpsig.Sign(r, httpsig.KeyID(member, ReadKeyName), n.Keys[member].Read, n.Clock.Now())
+	}
+}
+
+// Audit keeps what is audited.
+type Audit struct {
+	mu    sync.Mutex
+	lines []api.Lookup
+	fail  error
+}
+
+// Audit keeps a look-up, or fails as it was told.
+func (a *Audit) Audit(l api.Lookup) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fail == nil {
+		a.lines = append(a.lines, l)
+	}
+	return a.fail
+}
+
+// Fail makes every look-up fail, nil none.
+func (a *Audit) Fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fail = err
+}
+
+// Take returns what was kept since the last call.
+func (a *Audit) Take() []api.Lookup {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := a.lines
+	a.lines = nil
+	return out
 }
 
 // Log keeps what is logged.

@@ -17,7 +17,9 @@ import (
 	"strings"
 	"time"
 
+	"qifeng/api/httpsig"
 	"qifeng/api/wire"
+	"qifeng/internal/gm"
 )
 
 // The shapes of the answers; see package wire.
@@ -55,6 +57,13 @@ type Options struct {
 	CA         []byte
 	ServerName string
 
+	// KeyID and Signer sign what is read (docs/spec/http.md): a registered key of
+	// purpose read, "member/name". Without them only public things can be read.
+	// Now is the clock of the signatures, default time.Now.
+	KeyID  string
+	Signer gm.Signer
+	Now    func() time.Time
+
 	// Pause waits between attempts; default is a timer. For tests.
 	Pause func(ctx context.Context, d time.Duration) error
 }
@@ -86,6 +95,12 @@ func New(baseURL string, opt Options) (*Client, error) {
 	}
 	if opt.Pause == nil {
 		opt.Pause = pause
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if (opt.KeyID == "") != (opt.Signer == nil) {
+		return nil, errors.New("KeyID and Signer go together")
 	}
 	hc := http.Client{}
 	if opt.HTTP != nil {
@@ -209,6 +224,12 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	}
 	if k.wait > 0 {
 		req.Header.Set("Prefer", fmt.Sprintf("wait=%d", int((min(k.wait, MaxWait)+time.Second-1)/time.Second)))
+	}
+	// What is posted is signed inside. Each attempt is signed anew, last of all.
+	if c.opt.Signer != nil && k.method == http.MethodGet {
+		if err := httpsig.Sign(req, c.opt.KeyID, c.opt.Signer, c.opt.Now()); err != nil {
+			return nil, err
+		}
 	}
 	return req, nil
 }

@@ -35,6 +35,11 @@ type Record struct {
 	Node  string `json:"node"`  // member that took the record in
 	Seq   uint64 `json:"seq"`   // its batch on that node
 
+	// KeyRevokedAt is the ledger index of the entry that has revoked the key that
+	// submitted the record; absent while the key is good, and in the answer to a
+	// submission. The record stands: the key was good when it was taken in.
+	KeyRevokedAt *uint64 `json:"key_revoked_at,omitempty"`
+
 	// File is a proof file (docs/spec/proof.md) of the state accepted: record,
 	// statement and receipt. GET /v1/records/{id}/proof gives the whole one.
 	File json.RawMessage `json:"file"`

@@ -36,9 +36,11 @@ func TestCompose(t *testing.T) {
 			n.finished(t, "submit-key")
 			t.Run("hardened", n.hardened)
 			t.Run("keys", n.keys)
-			// As the README tells a user: the vendor's submit key, and the
-			// policy that the court holds.
-			n.docker(t, "cp", n.container(t, vendor).ID+":/homes/vendor-a/keys/submit.pem", n.path("submit.pem"))
+			// As the README tells a user: the vendor's keys, and the policy that the
+			// court holds.
+			for _, key := range []string{"submit.pem", "read.pem"} {
+				n.docker(t, "cp", n.container(t, vendor).ID+":/homes/vendor-a/keys/"+key, n.path(key))
+			}
 			n.docker(t, "cp", n.container(t, "court-a").ID+":/homes/court-a/policy.txt", n.path("policy.txt"))
 			t.Run("submit from outside", func(t *testing.T) { n.submit(t, "contract.pdf", 4) })
 			t.Run("one container killed", n.killOne)
@@ -59,7 +61,7 @@ func (n *network) hardened(t *testing.T) {
 			t.Errorf("%s runs as user %q with %+v", s, c.Config.User, h)
 		}
 		for _, m := range c.Mounts {
-			if m.Type != "volume" || s != "init" && m.Destination != "/homes/"+home(s) {
+			if m.Type != "volume" || slices.Contains(members, s) && m.Destination != "/homes/"+s {
 				t.Errorf("%s has a mount %+v", s, m)
 			}
 		}
@@ -89,14 +91,6 @@ func (n *network) hardened(t *testing.T) {
 			t.Error("the program needs a dynamic loader")
 		}
 	}
-}
-
-// home is the member whose home a service mounts.
-func home(service string) string {
-	if service == "submit-key" {
-		return vendor
-	}
-	return service
 }
 
 // keys looks into the volumes from outside: there is no shell inside.
@@ -140,7 +134,7 @@ func (n *network) submit(t *testing.T, name string, sealers int) {
 	if err := os.WriteFile(doc, append(b, "\n% "+name...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n.qifeng(t, 0, "submit", doc, "--api", n.url(vendor), "--key", n.path("submit.pem"), "--policy", n.path("policy.txt"), "--wait")
+	n.qifeng(t, 0, "submit", doc, "--api", n.url(vendor), "--key", n.path("submit.pem"), "--read-key", n.path("read.pem"), "--policy", n.path("policy.txt"), "--wait")
 	n.qifeng(t, 0, "verify", doc, "--policy", n.path("policy.txt"))
 	if got := n.sealers(t, doc); len(got) > sealers {
 		t.Errorf("%s was sealed by %v, want at most %d", name, got, sealers)

@@ -45,6 +45,7 @@ func TestDevnet(t *testing.T) {
 	t.Run("proof get", func(t *testing.T) { proofGet(t, n) })
 	t.Run("retry", func(t *testing.T) { retry(t, n) })
 	t.Run("keys", func(t *testing.T) { keys(t, n) })
+	t.Run("reads", func(t *testing.T) { reads(t, n) })
 	t.Run("status and lock", func(t *testing.T) { statusAndLock(t, n) })
 	t.Run("kill a member", func(t *testing.T) { killMember(t, n, work) })
 	t.Run("stop, resume, reset", func(t *testing.T) { stopResumeReset(t, n, contract) })
@@ -198,7 +199,8 @@ func proofGet(t *testing.T, n *devnet) {
 func session(t *testing.T, n *devnet) {
 	work := t.TempDir()
 	a, b, c := file(t, work, "a.txt", "first"), file(t, work, "b.txt", "second"), file(t, work, "c.txt", "third")
-	remote := []string{"--home", work, "--api", n.url(t, vendor), "--key", filepath.Join(n.home(vendor), "keys", "submit.pem"), "--wait"}
+	remote := []string{"--home", work, "--api", n.url(t, vendor), "--key", filepath.Join(n.home(vendor), "keys", "submit.pem"),
+		"--read-key", filepath.Join(n.home(vendor), "keys", "read.pem"), "--wait"}
 	r := must(t, 0, append([]string{"submit", a, b, "--dossier", "new"}, remote...)...)
 	if !strings.Contains(r.err, "WARNING: no --policy") {
 		t.Errorf("a policy taken from the node is not warned of: %s", r.err)
@@ -278,8 +280,60 @@ func keys(t *testing.T, n *devnet) {
 	if r := must(t, 0, "key", "list", "--home", n.home(vendor)); !strings.Contains(r.out, "revoked at ledger") {
 		t.Errorf("key list does not show the revocation: %s", r.out)
 	}
-	must(t, 1, "submit", file(t, work, "late.txt", "late"), "--home", n.home(vendor), "--key", key)
+	if r := must(t, 1, "submit", file(t, work, "late.txt", "late"), "--home", n.home(vendor), "--key", key); !strings.Contains(r.err, "revoked-key") {
+		t.Errorf("a revoked key is refused with: %s", r.err)
+	}
 	verified(t, 0, doc, "--policy", n.policyPath()) // what was sealed before stays proved
+	if r := must(t, 0, "proof", "get", doc+".qifeng.json", "--home", n.home(vendor)); !strings.Contains(r.out, "was revoked at ledger") {
+		t.Errorf("proof get does not tell of the revocation: %s", r.out)
+	}
+	verified(t, 0, doc, "--policy", n.policyPath())
+}
+
+// reads asks by the keys of other members: a neutral one reads what the vendor
+// submitted and is audited, a vendor does not see what is another's, and a
+// revoked key reads nothing.
+func reads(t *testing.T, n *devnet) {
+	work := t.TempDir()
+	doc := file(t, work, "read.txt", "who reads this")
+	must(t, 0, "submit", doc, "--home", n.home(vendor), "--wait")
+	id := string(parse(t, doc+".qifeng.json").RecordOf().ID())
+	// Each record lies on the node that took it in: the court asks the vendor's,
+	// with the key and the policy of its own home.
+	court := []string{"--home", n.home("court-a"), "--api", n.url(t, vendor)}
+	must(t, 0, append([]string{"proof", "get", id, "--out", filepath.Join(work, "court.json")}, court...)...)
+	verified(t, 0, doc, "--proof", filepath.Join(work, "court.json"), "--policy", n.policyPath())
+	if log := string(read(t, filepath.Join(n.home(vendor), "data", "audit.log"))); !strings.Contains(log, id) || !strings.Contains(log, "court-a") {
+		t.Errorf("the court's reading is not in the audit log:\n%s", log)
+	}
+
+	key := filepath.Join(work, "notary.pem")
+	must(t, 0, "key", "new", "intake-1", "--home", n.home("notary-a"), "--out", key)
+	must(t, 0, "key", "register", key, "--home", n.home("notary-a"), "--api", n.url(t, vendor))
+	theirs := file(t, work, "theirs.txt", "the notary's own")
+	must(t, 0, "submit", theirs, "--home", n.home("notary-a"), "--api", n.url(t, vendor), "--key", key, "--wait")
+	foreign := string(parse(t, theirs+".qifeng.json").RecordOf().ID())
+	for _, id := range []string{foreign, strings.Repeat("0", 64)} {
+		if r := must(t, 1, "proof", "get", id, "--home", n.home(vendor), "--out", filepath.Join(work, "x.json")); !strings.Contains(r.err, "404 not-found") {
+			t.Errorf("%s: %s", id, r.err)
+		}
+	}
+
+	desk := filepath.Join(work, "desk.pem")
+	get := append([]string{"proof", "get", id, "--force", "--read-key", desk, "--out", filepath.Join(work, "desk.json")}, court...)
+	must(t, 0, "key", "new", "desk-1", "--home", n.home("court-a"), "--out", desk, "--alg", "ed25519")
+	if r := must(t, 1, get...); !strings.Contains(r.err, "signature-key") {
+		t.Errorf("an unregistered read key is refused with: %s", r.err)
+	}
+	if r := must(t, 2, "submit", file(t, work, "y.txt", "y"), "--home", n.home(vendor), "--wait", "--read-key", desk); !strings.Contains(r.err, "--purpose read") || exists(filepath.Join(work, "y.txt.qifeng.pending")) {
+		t.Errorf("submitting with an unregistered read key: %s", r.err)
+	}
+	must(t, 0, append([]string{"key", "register", desk, "--purpose", "read"}, court...)...)
+	must(t, 0, get...)
+	must(t, 0, append([]string{"key", "revoke", "desk-1"}, court...)...)
+	if r := must(t, 1, get...); !strings.Contains(r.err, "signature-key") {
+		t.Errorf("a revoked read key is refused with: %s", r.err)
+	}
 }
 
 func statusAndLock(t *testing.T, n *devnet) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"qifeng/api/client"
+	"qifeng/api/httpsig"
 	"qifeng/internal/gm"
 	"qifeng/proof/checkpoint"
 )
@@ -236,8 +237,14 @@ func (n *devnet) url(t testing.TB, member string) string {
 	return ""
 }
 
+// client signs what it reads with the member's read key.
 func (n *devnet) client(t testing.TB, member string, o client.Options) *client.Client {
 	t.Helper()
+	key, err := gm.LoadPrivateKey(filepath.Join(n.home(member), "keys", "read.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.KeyID, o.Signer = httpsig.KeyID(member, "read"), key
 	c, err := client.New(n.url(t, member), o)
 	if err != nil {
 		t.Fatal(err)

@@ -122,6 +122,7 @@ type Archive struct {
 	backlogRecords atomic.Int64
 	backlogBytes   atomic.Int64
 	committed      atomic.Uint64
+	shares         shares // of the backlog
 
 	stopped atomic.Pointer[error] // why nothing is accepted any more
 
@@ -155,6 +156,9 @@ func (c *Config) validate() error {
 	if l := c.Limits; l.BatchRecords > evidence.MaxBatchRecords || l.BatchBytes > maxBatchFile/2 ||
 		l.GroupBytes > maxGroupPayload/4 || l.ReceiptDeadline > evidence.MaxDeadline {
 		return errors.New("archive: a limit is beyond what the formats allow")
+	}
+	if l := c.Limits; l.KeyShare < 0 || l.KeyShare > 100 || l.MemberShare < 0 || l.MemberShare > 100 {
+		return errors.New("archive: a share of the backlog is no percentage")
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ type batch struct {
 	first    int64 // received_at of the first and last record, Unix milliseconds
 	last     int64
 	trees    [3]*merkle.Tree
+	owners   map[owner]usage
 }
 
 func newTrees() (t [3]*merkle.Tree) {
@@ -99,6 +100,12 @@ func (b *batch) append(frame []byte) error {
 func (b *batch) grow(g *group, leaves []merkle.Digest, frame int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for o, u := range g.owners() {
+		if b.owners == nil {
+			b.owners = make(map[owner]usage)
+		}
+		b.owners[o] = b.owners[o].plus(u)
+	}
 	if b.records == 0 {
 		b.registry, b.first = g.registry, g.received
 	}

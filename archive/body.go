@@ -34,7 +34,8 @@ type sealed struct {
 	bytes   int64
 	first   int64 // first and last received_at, Unix milliseconds
 	last    int64
-	closed  time.Time // when this process closed it; zero where an earlier one did
+	closed  time.Time       // when this process closed it; zero where an earlier one did
+	owners  map[owner]usage // what of it is whose; nil where an earlier process closed it
 }
 
 // bodyName names a closed batch's file by its seq and the SM3 digest of its

@@ -10,7 +10,9 @@ import (
 )
 
 func TestBacklogIsBounded(t *testing.T) {
-	w := newWorld(t, func(c *Config) { c.Limits.BacklogRecords, c.Limits.BatchRecords = 20, 6 })
+	w := newWorld(t, func(c *Config) {
+		c.Limits.BacklogRecords, c.Limits.BatchRecords, c.Limits.KeyShare, c.Limits.MemberShare = 20, 6, 100, 100
+	})
 	w.chain.hold = true
 	w.open()
 	var held []Stored
@@ -219,7 +221,7 @@ func TestErrorsNameTheMend(t *testing.T) {
 		err   error
 		words []string
 	}{
-		{&BusyError{time.Second, "too many"}, []string{"too many", "after 1s"}},
+		{&BusyError{RetryAfter: time.Second, Reason: "too many"}, []string{"too many", "after 1s"}},
 		{&ReplayError{now.Add(-time.Hour), now, time.Minute}, []string{"2026-11-21T07:00:00Z", "2026-11-21T08:00:00Z", "1m0s", "sign a new statement"}},
 		{&TamperedError{What: "two headers", Mend: "stop the copy"}, []string{"two headers", "stop the copy"}},
 		{corruptFile("f", "at byte %d", 7), []string{"f: at byte 7", "move it out of the archive"}},

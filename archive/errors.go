@@ -55,6 +55,9 @@ var (
 type BusyError struct {
 	RetryAfter time.Duration
 	Reason     string
+	// Own says that it is the caller's own share that is used up: others still
+	// get in.
+	Own bool
 }
 
 func (e *BusyError) Error() string {

@@ -11,7 +11,7 @@ import (
 func sampleGroup() *group {
 	a, b := merkle.Sum([]byte("a")), merkle.Sum([]byte("b"))
 	return &group{registry: 3, received: 1234567890123, base: [3]uint32{4, 0, 9}, head: []byte("head"),
-		statements: []groupStatement{{[]byte("one"), []merkle.Digest{a, b}}, {[]byte("two"), []merkle.Digest{b}}},
+		statements: []groupStatement{{signed: []byte("one"), pairs: []merkle.Digest{a, b}}, {signed: []byte("two"), pairs: []merkle.Digest{b}}},
 		records:    []groupRecord{{[]byte("r0"), 0, 1, 2}, {[]byte("record"), 1, 0, 0}}}
 }
 

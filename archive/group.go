@@ -72,6 +72,7 @@ type group struct {
 type groupStatement struct {
 	signed []byte
 	pairs  []merkle.Digest
+	owner  owner // read from signed; not in the frame
 }
 
 type groupRecord struct {

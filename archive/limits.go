@@ -42,6 +42,18 @@ type Limits struct {
 	BacklogRecords int64
 	BacklogBytes   int64
 
+	// KeyShare and MemberShare are how many per cent of the backlog the records of
+	// one key and of one member may be. A backlog grows when the chain is slower
+	// than intake, and then one submitter must not take the room of all: a key
+	// leaves half for the others, its member a quarter for other members. A node
+	// that serves one submitter loses half of what it could hold out with, five
+	// hours at a hundred records a second; its operator may set 100.
+	//
+	// Batches that an earlier run of the process closed count in all, but for
+	// nobody.
+	KeyShare    int
+	MemberShare int
+
 	// PendingRequests and PendingRecords bound what waits in memory for its
 	// group: at 100,000 records a second this is less than half a second, so a
 	// longer queue would only make clients time out.
@@ -79,6 +91,8 @@ func DefaultLimits() Limits {
 		BatchBytes:      512 << 20,
 		BacklogRecords:  4 << 20,
 		BacklogBytes:    8 << 30,
+		KeyShare:        50,
+		MemberShare:     75,
 		PendingRequests: 4096,
 		PendingRecords:  32 << 10,
 		FreeBytes:       256 << 20,
@@ -124,6 +138,8 @@ func (l Limits) withDefaults() Limits {
 	fill(&l.BatchBytes, d.BatchBytes)
 	fill(&l.BacklogRecords, d.BacklogRecords)
 	fill(&l.BacklogBytes, d.BacklogBytes)
+	fill(&l.KeyShare, d.KeyShare)
+	fill(&l.MemberShare, d.MemberShare)
 	fill(&l.PendingRequests, d.PendingRequests)
 	fill(&l.PendingRecords, d.PendingRecords)
 	fill(&l.FreeBytes, d.FreeBytes)

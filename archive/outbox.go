@@ -85,7 +85,7 @@ func (a *Archive) seal(b *batch) error {
 		return a.failed(err)
 	}
 	s := &sealed{seq: b.seq, name: bodyName(b.seq, header), header: header, records: b.records,
-		bytes: b.size + int64(len(frame)), first: b.first, last: b.last, closed: began}
+		bytes: b.size + int64(len(frame)), first: b.first, last: b.last, closed: began, owners: b.owners}
 	if err := moveFile(a.disk, b.path, a.path(outboxDir, s.name)); err != nil {
 		return a.failed(fmt.Errorf("moving batch %d to the outbox: %w", b.seq, err))
 	}
@@ -199,6 +199,7 @@ func (a *Archive) confirm(s *sealed) error {
 	a.mu.Unlock()
 	a.backlogRecords.Add(-int64(s.records))
 	a.backlogBytes.Add(-s.bytes)
+	a.shares.remove(s.owners)
 	a.committed.Store(s.seq)
 	a.tellCommitted(s)
 	poke(a.nudge)

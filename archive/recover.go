@@ -398,6 +398,7 @@ func (r *recovery) count(last uint64, lastTime time.Time) error {
 	for _, b := range append(a.closing[:len(a.closing):len(a.closing)], a.open) {
 		a.backlogRecords.Add(int64(b.records))
 		a.backlogBytes.Add(b.size)
+		a.shares.add(b.owners)
 		a.lastReceived = max(a.lastReceived, b.last)
 	}
 	committed := r.closed

@@ -177,7 +177,7 @@ func (p *replayer) check(g *group, at locator) (leaves []merkle.Digest, entries 
 }
 
 // checkStatements returns the digests of the statements after comparing their
-// roots with the pairs.
+// roots with the pairs, and notes whose they are.
 func checkStatements(g *group) ([]merkle.Digest, error) {
 	var out []merkle.Digest
 	for i, s := range g.statements {
@@ -188,6 +188,7 @@ func checkStatements(g *group) ([]merkle.Digest, error) {
 		if st.Count != uint64(len(s.pairs)) || st.Root != merkle.Root(s.pairs) {
 			return nil, fmt.Errorf("statement %d is not over the pairs beside it", i)
 		}
+		g.statements[i].owner = ownerOf(st)
 		out = append(out, merkle.Sum(s.signed))
 	}
 	return out, nil

@@ -160,6 +160,10 @@ func (a *Archive) enqueue(w *work) error {
 	if a.backlogRecords.Load()+pending > a.limits.BacklogRecords || a.backlogBytes.Load() > a.limits.BacklogBytes {
 		return busy(a.limits.RetryBacklog, "too many stored records wait for the chain")
 	}
+	if err := a.crowding(ownerOf(w.req.Statement), n); err != nil {
+		a.pendingRecords.Add(-n)
+		return err
+	}
 	a.gate.RLock()
 	defer a.gate.RUnlock()
 	if a.closed {

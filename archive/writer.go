@@ -209,7 +209,7 @@ func (a *Archive) place(g *freshGroup, w *work) result {
 // add makes the records of those slots of a request that are its own.
 func (g *freshGroup) add(node string, req *evidence.Request, slots []slot) {
 	signed := req.Statement.Signed.Raw
-	st := groupStatement{signed: signed, pairs: make([]merkle.Digest, len(slots))}
+	st := groupStatement{signed: signed, pairs: make([]merkle.Digest, len(slots)), owner: ownerOf(req.Statement)}
 	intake := evidence.Intake{Node: node, ReceivedAt: time.UnixMilli(g.received).UTC(), Statement: merkle.Sum(signed)}
 	for i := range slots {
 		sub := &req.Submissions[i]
@@ -265,6 +265,7 @@ func (a *Archive) store(g *freshGroup) error {
 	a.cfg.Meter.GroupStored(GroupStored{Requests: len(g.statements), Records: len(g.records), Bytes: int64(len(frame)), Write: time.Since(began)})
 	at := locator{seq: b.seq, offset: uint32(b.size)}
 	b.grow(&g.group, g.leaves, int64(len(frame)))
+	a.shares.add(g.owners())
 	a.backlogRecords.Add(int64(len(g.records)))
 	a.backlogBytes.Add(int64(len(frame)))
 	entries := make([]entry, len(g.records))

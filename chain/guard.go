@@ -50,8 +50,12 @@ type guardRecord struct {
 	time int64 // Unix seconds of the seal
 }
 
-// InitGuard writes the guard of keys that have sealed nothing. It refuses to
-// replace a guard.
+// NoOrigin is the origin of a guard whose keys belong to no chain yet.
+const NoOrigin = "-"
+
+// InitGuard writes the guard of keys that have sealed nothing, with the keys: a
+// guard that is missing later is always a lost one. It refuses to replace a
+// guard.
 func InitGuard(path, origin string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -62,6 +66,33 @@ func InitGuard(path, origin string) error {
 		return fmt.Errorf("writing the guard %s: %w", path, err)
 	}
 	return syncFolder(filepath.Dir(path))
+}
+
+// BindGuard gives a guard that was made for [NoOrigin] the origin of the chain
+// that its keys join. A guard of that origin is left as it is; a missing one is
+// an error, because nobody knows what the keys have sealed.
+func BindGuard(path, origin string) error {
+	raw, err := readBounded(path, maxGuardBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the guard %s is missing: what the seal keys have sealed is unknown, so they cannot join a chain anew", path)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := decodeGuard(raw, origin); !errors.Is(err, errOrigin) {
+		return err
+	}
+	r, err := decodeGuard(raw, NoOrigin)
+	if errors.Is(err, errOrigin) {
+		return fmt.Errorf("the guard %s is of another chain than %s: its keys have joined that one", path, origin)
+	}
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(path, encodeGuard(origin, r), 0o600); err != nil {
+		return fmt.Errorf("binding the guard: %w", err)
+	}
+	return nil
 }
 
 func openGuard(path, origin string) *guard {

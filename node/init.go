@@ -86,11 +86,11 @@ func fingerprint(card []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x", sum[0:4], sum[4:8], sum[8:12], sum[12:16])
 }
 
-// makeHome fills an empty folder. Order: keys, card, and last the
+// makeHome fills an empty folder. Order: keys, guard, card, and last the
 // configuration, whose presence says that the home is whole. An error takes
 // back what was made. A crash leaves a folder that every command refuses, init
 // included; nothing in it has been used, so it can be deleted by hand. The
-// guard follows when the home joins: it names the chain.
+// guard gets its chain when the home joins one.
 func makeHome(h home, s initSpec) (card []byte, err error) {
 	c := Default()
 	c.Member.ID = s.ID
@@ -119,6 +119,9 @@ func makeHome(h home, s initSpec) (card []byte, err error) {
 	}
 	if card, err = makeKeys(h, &c, s); err != nil {
 		return nil, fmt.Errorf("making keys and card: %w", err)
+	}
+	if err := chain.InitGuard(h.path(c.Keys.Guard), chain.NoOrigin); err != nil {
+		return nil, err
 	}
 	if err := writeNew(h.path(cardName), card, 0o644); err != nil {
 		return nil, err
@@ -174,8 +177,8 @@ func makeKeys(h home, c *Config, s initSpec) ([]byte, error) {
 	return card.Sign(admin)
 }
 
-// joinConsortium puts a genesis into a home: the guard of its origin, the
-// genesis, and last the policy. It refuses a genesis that does not hold the
+// joinConsortium puts a genesis into a home, then binds the guard to its chain,
+// and last writes the policy; a crash between is taken up by the next call. It refuses a genesis that does not hold the
 // home's own card, byte for byte, and any other than the one that is there.
 func joinConsortium(h home, raw []byte) (chainID string, err error) {
 	cfg, err := h.config()
@@ -200,17 +203,11 @@ func joinConsortium(h home, raw []byte) (chainID string, err error) {
 	if err := sameOrNew(h.path(genesisName), c.Genesis.Raw); err != nil {
 		return "", err
 	}
-	guard := h.path(cfg.Keys.Guard)
-	if !exists(guard) {
-		if exists(h.path(cfg.Data.Dir)) {
-			return "", fmt.Errorf("%s is missing though the node has run: what this member sealed is unknown; see docs/operations.md", guard)
-		}
-		if err := chain.InitGuard(guard, checkpoint.Origin(c.ChainID)); err != nil {
-			return "", err
-		}
-	}
 	if err := writeSame(h.path(genesisName), c.Genesis.Raw, 0o644); err != nil {
 		return "", err
+	}
+	if err := chain.BindGuard(h.path(cfg.Keys.Guard), checkpoint.Origin(c.ChainID)); err != nil {
+		return "", fmt.Errorf("%w; see docs/operations.md", err)
 	}
 	return c.ChainID, writeSame(h.path(policyName), c.Text, 0o644)
 }

@@ -386,12 +386,19 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 	srv := httptest.NewServer(handler)
 	defer srv.Close()
 	starting := &apitest.TestNode{HTTP: srv}
+	tired := apitest.NewNode(t, apitest.Options{Bounds: api.Bounds{AddressRequests: 1}})
 	full := newWorld(t, 7) // has no memory for another nonce
 	full.Server.SetRefusal(&httpsig.Error{Code: httpsig.Full, Field: "keyid", Detail: "x", RetryAfter: time.Second})
 	for _, o := range operations {
 		body := w.body(t, o)
-		for _, n := range []*apitest.TestNode{unsealed.TestNode, panicking, starting} {
+		call(t, tired, http.MethodGet, "/v1/records/x", nil) // costs more than there is, if there is any
+		for _, n := range []*apitest.TestNode{unsealed.TestNode, panicking, starting, tired} {
 			ask(n, o, w.ask(o), body)
+		}
+		if o.method == http.MethodGet {
+			a := w.ask(o)
+			a.head = append(a.head, unsigned...)
+			ask(w.TestNode, o, a, []byte("{}"))
 		}
 		if o.def["security"] != nil {
 			ask(full.TestNode, o, w.ask(o), nil)

@@ -62,6 +62,7 @@ var Limits = map[string]int64{
 	"key_wait_seconds":   int64(keyWait / time.Second),
 	"waiting_requests":   maxWaiters,
 	"read_seconds":       int64(readTimeout / time.Second),
+	"body_bytes_second":  minBodyRate,
 	"idle_seconds":       int64(idleTimeout / time.Second),
 }
 

@@ -21,6 +21,8 @@ func classifyRooms(err error) *fault {
 		refused *chain.RefusedError
 	)
 	switch {
+	case errors.As(err, &full) && full.Own:
+		return &fault{kind: tooMany, detail: full.Reason, retry: full.RetryAfter, cause: err}
 	case errors.As(err, &full):
 		return &fault{kind: busy, detail: full.Reason, retry: full.RetryAfter, cause: err}
 	case errors.Is(err, archive.ErrStopped), errors.Is(err, archive.ErrFull), errors.Is(err, archive.ErrClock):

@@ -75,7 +75,9 @@ func (s *Server) jsonBody(limit int64) gin.HandlerFunc {
 			s.problem(c, &http.MaxBytesError{Limit: limit})
 			return
 		}
+		defer s.hold(c).release()
 		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
+		c.Next()
 	}
 }
 

@@ -181,7 +181,8 @@ func sizeParam(rawQuery string) (size uint64, ok bool, err error) {
 // bodyFault says why a body could not be read.
 func bodyFault(err error) error {
 	var big *http.MaxBytesError
-	if errors.As(err, &big) {
+	var own *fault
+	if errors.As(err, &big) || errors.As(err, &own) {
 		return err
 	}
 	return &fault{kind: badRequest, detail: "the body could not be read to its end", cause: err}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -15,19 +14,8 @@ import (
 
 // postRecords takes in one request: POST /v1/records.
 func (s *Server) postRecords(c *gin.Context) error {
-	body, err := io.ReadAll(c.Request.Body)
+	stored, err := s.takeIn(c)
 	if err != nil {
-		return bodyFault(err)
-	}
-	req, err := evidence.ParseRequest(body)
-	if err != nil {
-		return bodyInvalid(err)
-	}
-	stored, err := s.cfg.Archive.Submit(c.Request.Context(), req)
-	if err != nil {
-		return refusedRequest(err)
-	}
-	if err := checkStored(req, stored); err != nil {
 		return err
 	}
 	d := preferredWait(c.Request.Header)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ type Config struct {
 	Observe func(Answer)     // told of each answered request; returns at once
 	Metrics http.Handler     // answers /metrics; no such route where it is nil
 	Now     func() time.Time // default time.Now; for the age of seals and of signed requests
+	Bounds  Bounds           // zero fields have their defaults
 
 	// Origins are the addresses by which clients reach this node, as they write
 	// them, without a path: a signed request for another one is refused.
@@ -43,6 +45,13 @@ type Server struct {
 	genesis *evidence.Genesis
 	handler http.Handler
 	reads   verifier
+
+	limits      Bounds
+	addresses   *buckets[netip.Addr]
+	keyRequests *buckets[keyName]
+	keyRecords  *buckets[keyName]
+	room        *room         // for bodies
+	intakes     chan struct{} // one slot per request being stored
 
 	waiters   chan struct{} // one slot per waiting request
 	drainOnce sync.Once
@@ -71,6 +80,7 @@ func New(cfg Config) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.bound(cfg.Bounds)
 	if s.reads, err = httpsig.NewVerifier(httpsig.Config{Keys: readKeys{cfg.Chain, s.log}, Origins: cfg.Origins, Now: s.now}); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
@@ -78,6 +88,17 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	return s, nil
+}
+
+// bound sets up what limits need. Rates go by the monotonic clock, not by Now.
+func (s *Server) bound(l Bounds) {
+	l = l.withDefaults()
+	s.limits = l
+	s.addresses = newBuckets[netip.Addr](l.AddressRequests, failureCost, maxAddresses, time.Now)
+	s.keyRequests = newBuckets[keyName](l.KeyRequests, 1, maxKeys, time.Now)
+	s.keyRecords = newBuckets[keyName](l.KeyRecords, evidence.MaxSubmissions, maxKeys, time.Now)
+	s.room = newRoom(l.BodyBytes)
+	s.intakes = make(chan struct{}, l.Intakes)
 }
 
 // router lists every door. Limits and authentication are set here and not in
@@ -127,7 +148,7 @@ func (s *Server) newRouter(more ...gin.HandlerFunc) (*gin.Engine, error) {
 	}
 	r.RedirectTrailingSlash = false
 	r.RedirectFixedPath = false
-	r.Use(s.begin, s.recovery, s.bounds)
+	r.Use(s.begin, s.recovery, s.limitAddress, s.bounds, s.strayBody)
 	r.Use(more...)
 	r.GET("/openapi.json", s.do(docs.openAPI.give))
 	r.GET("/docs", s.do(docs.page.give))
@@ -147,10 +168,12 @@ func (s *Server) do(h func(*gin.Context) error) gin.HandlerFunc {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.inFlight.Add(1)
 	defer s.inFlight.Add(-1)
+	busyConn(r.Context())
 	s.handler.ServeHTTP(w, r)
 }
 
-// Serve answers on ln until ctx ends, and then stops in this order, within
+// Serve answers on ln, which is [Server.Bound] where strangers reach it, until
+// ctx ends, and then stops in this order, within
 // drainTime: /readyz says no, requests that wait for a state are answered with
 // what is reached, no new connection is taken, requests under way end, what is
 // left is cut. A cut request loses nothing: what was answered is fsynced, what
@@ -164,6 +187,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          s.netLog(),
+		ConnState:         connState,
+		ConnContext:       withConn,
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()

@@ -27,6 +27,7 @@ type Config struct {
 	Peer   PeerConfig   `toml:"peer" comment:"成员间网络 · The network between the members' nodes."`
 	Chain  ChainConfig  `toml:"chain" comment:"共识 · Consensus. Every member should use the same values."`
 	Keys   KeysConfig   `toml:"keys" comment:"密钥文件 · Key files: paths only, mode 0600, each key for one purpose.\nA key file is never restored together with the guard from a backup."`
+	Limits LimitsConfig `toml:"limits" comment:"限额 · What callers may ask of this node; see docs/operations.md. A rate of 0 is no limit."`
 	Data   DataConfig   `toml:"data" comment:"数据 · Where the node keeps its state."`
 	Log    LogConfig    `toml:"log" comment:"日志 · The log: JSON lines on standard error, without secrets or personal data."`
 }
@@ -106,8 +107,9 @@ func Default() Config {
 			Log: "keys/log.pem", Admin: "keys/admin.pem",
 			Consensus: "keys/consensus.json", Node: "keys/node.json", Guard: "keys/guard.json",
 		},
-		Data: DataConfig{Dir: "data"},
-		Log:  LogConfig{Level: "info"},
+		Limits: defaultLimits(),
+		Data:   DataConfig{Dir: "data"},
+		Log:    LogConfig{Level: "info"},
 	}
 }
 
@@ -127,6 +129,9 @@ func (c *Config) Validate() error {
 	}
 	if err := c.Keys.validate(); err != nil {
 		return fmt.Errorf("[keys] %w", err)
+	}
+	if err := c.Limits.validate(); err != nil {
+		return fmt.Errorf("[limits] %w", err)
 	}
 	if c.Data.Dir == "" {
 		return errors.New("[data] dir: must not be empty")

@@ -132,7 +132,7 @@ func (n *running) open(ctx context.Context, h home, cfg *Config, cons *genesis.C
 	card, _ := cons.Genesis.Card(cfg.Member.ID) // homeConsortium has found it
 	n.server, err = api.New(api.Config{Origins: origins(&cfg.API, card.API), Audit: n.audit,
 		Node: cfg.Member.ID, Version: version(), Genesis: cons.Genesis.Raw,
-		Archive: n.archive, Chain: n.chain, Logger: n.log})
+		Archive: n.archive, Chain: n.chain, Logger: n.log, Bounds: cfg.Limits.api()})
 	return err
 }
 
@@ -202,7 +202,7 @@ func (n *running) openArchive(ctx context.Context, h home, cfg *Config, cons *ge
 		}
 	}
 	n.archive, err = archive.Open(archive.Config{Dir: dir, Node: cfg.Member.ID, ChainID: cons.ChainID, Intake: intake,
-		Chain: n.chain, Keys: submitKeys{n.chain}, SealedHead: n.chain.SealedHead, Logger: n.log})
+		Chain: n.chain, Keys: submitKeys{n.chain}, SealedHead: n.chain.SealedHead, Logger: n.log, Limits: cfg.Limits.archive()})
 	return err
 }
 
@@ -229,7 +229,7 @@ func (n *running) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(ctx, api.ListenTLS(n.ln, n.tls)) }()
+	go func() { served <- n.server.Serve(ctx, api.ListenTLS(n.server.Bound(n.ln), n.tls)) }()
 	var err error
 	select {
 	case <-ctx.Done():

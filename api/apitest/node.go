@@ -38,6 +38,8 @@ type Options struct {
 	Archive func(api.Archive) api.Archive
 	Chain   func(api.Chain) api.Chain
 	Limits  archive.Limits
+	// Bounds of the server; by default no rate is limited, for tests fail often.
+	Bounds api.Bounds
 }
 
 // NewNode starts a node that the test's end stops.
@@ -70,6 +72,9 @@ func NewNode(tb testing.TB, opt Options) *TestNode {
 	}
 	if opt.Chain != nil {
 		cfg.Chain = opt.Chain(cfg.Chain)
+	}
+	if cfg.Bounds = opt.Bounds; cfg.Bounds.AddressRequests == 0 {
+		cfg.Bounds.AddressRequests = -1
 	}
 	n.Server, err = api.New(cfg)
 	must(tb, err)

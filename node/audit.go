@@ -136,6 +136,13 @@ func (a *auditLog) Audit(l api.Lookup) error {
 	return nil
 }
 
+// state is how many lines the log has, and whether more can be written.
+func (a *auditLog) state() (lines uint64, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.seq, a.broken == nil
+}
+
 // close logs where the chain ends.
 func (a *auditLog) close() error {
 	a.mu.Lock()

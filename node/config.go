@@ -22,14 +22,15 @@ import (
 // test holds the stated defaults against Default. Paths are relative to the
 // home. Secrets are never in the file, only the paths of their files.
 type Config struct {
-	Member MemberConfig `toml:"member" comment:"成员 · The member whose node this is."`
-	API    APIConfig    `toml:"api" comment:"HTTP 接口 · The HTTP API."`
-	Peer   PeerConfig   `toml:"peer" comment:"成员间网络 · The network between the members' nodes."`
-	Chain  ChainConfig  `toml:"chain" comment:"共识 · Consensus. Every member should use the same values."`
-	Keys   KeysConfig   `toml:"keys" comment:"密钥文件 · Key files: paths only, mode 0600, each key for one purpose.\nA key file is never restored together with the guard from a backup."`
-	Limits LimitsConfig `toml:"limits" comment:"限额 · What callers may ask of this node; see docs/operations.md. A rate of 0 is no limit."`
-	Data   DataConfig   `toml:"data" comment:"数据 · Where the node keeps its state."`
-	Log    LogConfig    `toml:"log" comment:"日志 · The log: JSON lines on standard error, without secrets or personal data."`
+	Member  MemberConfig  `toml:"member" comment:"成员 · The member whose node this is."`
+	API     APIConfig     `toml:"api" comment:"HTTP 接口 · The HTTP API."`
+	Peer    PeerConfig    `toml:"peer" comment:"成员间网络 · The network between the members' nodes."`
+	Chain   ChainConfig   `toml:"chain" comment:"共识 · Consensus. Every member should use the same values."`
+	Keys    KeysConfig    `toml:"keys" comment:"密钥文件 · Key files: paths only, mode 0600, each key for one purpose.\nA key file is never restored together with the guard from a backup."`
+	Limits  LimitsConfig  `toml:"limits" comment:"限额 · What callers may ask of this node; see docs/operations.md. A rate of 0 is no limit."`
+	Data    DataConfig    `toml:"data" comment:"数据 · Where the node keeps its state."`
+	Metrics MetricsConfig `toml:"metrics" comment:"运行指标 · Metrics for Prometheus; see docs/metrics.md."`
+	Log     LogConfig     `toml:"log" comment:"日志 · The log: JSON lines on standard error, without secrets or personal data."`
 }
 
 // MemberConfig names the member.
@@ -135,6 +136,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Data.Dir == "" {
 		return errors.New("[data] dir: must not be empty")
+	}
+	if err := c.Metrics.validate(&c.API); err != nil {
+		return fmt.Errorf("[metrics] %w", err)
 	}
 	if _, err := c.Log.level(); err != nil {
 		return fmt.Errorf("[log] %w", err)

@@ -52,4 +52,19 @@ const (
 
 	// logTail is how much of a dead member's log the supervisor shows.
 	logTail = 2 << 10
+
+	// maxScrapes and scrapeTimeout bound the reading of metrics: one collector
+	// every few seconds, which takes milliseconds; a second one for a change-over.
+	maxScrapes    = 3
+	scrapeTimeout = 10 * time.Second
+	// scrapeHeader, scrapeIdle and scrapeDrain are for the listener of their own:
+	// a scraper's header is some hundred bytes, it comes every minute at least,
+	// and a stop does not wait for it.
+	scrapeHeader = 8 << 10
+	scrapeIdle   = 2 * time.Minute
+	scrapeDrain  = 250 * time.Millisecond
+
+	// maxUnsealed bounds the batches whose waiting for a quorum is measured: with
+	// the quorum lost no batch gets on the chain either, so it is some hundred.
+	maxUnsealed = 10_000
 )

@@ -73,6 +73,7 @@ func (a *app) start(ctx context.Context) error {
 // running is a node with all its parts.
 type running struct {
 	log     *slog.Logger
+	metrics *metrics
 	chain   *chain.Chain
 	archive *archive.Archive
 	audit   *auditLog
@@ -95,7 +96,7 @@ func openNode(ctx context.Context, h home, cfg *Config, log *slog.Logger) (*runn
 	if err := ownIntake(cons, cfg.Member.ID, intake); err != nil {
 		return nil, err
 	}
-	n := &running{log: log}
+	n := &running{log: log, metrics: newMetrics(cfg, log)}
 	if err := n.open(ctx, h, cfg, cons, intake, seal); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -120,19 +121,30 @@ func (n *running) open(ctx context.Context, h home, cfg *Config, cons *genesis.C
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	if n.chain, err = chain.Start(ctx, chainConfig(h, cfg, cons, seal, n.log)); err != nil {
+	if err := n.metrics.listen(); err != nil {
+		return err
+	}
+	conf := chainConfig(h, cfg, cons, seal, n.log)
+	conf.Observe = n.metrics.stepped
+	if n.chain, err = chain.Start(ctx, conf); err != nil {
 		return fmt.Errorf("starting the chain: %w", err)
 	}
+	n.metrics.chain.Store(n.chain)
 	if err := n.openArchive(ctx, h, cfg, cons, intake); err != nil {
 		return fmt.Errorf("opening the archive: %w", err)
 	}
 	if n.audit, err = openAudit(h.path(cfg.Data.Dir+"/"+auditName), n.log); err != nil {
 		return fmt.Errorf("opening the audit log: %w", err)
 	}
+	n.metrics.audit.Store(n.audit)
 	card, _ := cons.Genesis.Card(cfg.Member.ID) // homeConsortium has found it
 	n.server, err = api.New(api.Config{Origins: origins(&cfg.API, card.API), Audit: n.audit,
 		Node: cfg.Member.ID, Version: version(), Genesis: cons.Genesis.Raw,
-		Archive: n.archive, Chain: n.chain, Logger: n.log, Bounds: cfg.Limits.api()})
+		Archive: n.metrics.measure(n.archive), Chain: n.chain, Logger: n.log, Bounds: cfg.Limits.api(),
+		Observe: n.metrics.answered, Metrics: n.metrics.onAPI()})
+	if err == nil {
+		n.metrics.watch(n.chain, n.server)
+	}
 	return err
 }
 
@@ -202,7 +214,8 @@ func (n *running) openArchive(ctx context.Context, h home, cfg *Config, cons *ge
 		}
 	}
 	n.archive, err = archive.Open(archive.Config{Dir: dir, Node: cfg.Member.ID, ChainID: cons.ChainID, Intake: intake,
-		Chain: n.chain, Keys: submitKeys{n.chain}, SealedHead: n.chain.SealedHead, Logger: n.log, Limits: cfg.Limits.archive()})
+		Chain: n.chain, Keys: submitKeys{n.chain}, SealedHead: n.chain.SealedHead, Logger: n.log,
+		Limits: cfg.Limits.archive(), Meter: n.metrics})
 	return err
 }
 
@@ -247,6 +260,7 @@ func (n *running) serve(ctx context.Context) error {
 // close stops the parts in the opposite order, each once.
 func (n *running) close() error {
 	var errs []error
+	errs = append(errs, n.metrics.close())
 	if n.audit != nil {
 		errs = append(errs, n.audit.close())
 	}

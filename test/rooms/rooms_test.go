@@ -47,6 +47,7 @@ var onlyIn = []struct {
 	{"github.com/dunglas/httpsfv", []string{"api/httpsig"}, "one room reads structured fields and holds what the parser panics on"},
 	{"github.com/gin-gonic/", []string{"api"}, "HTTP routing is the API's"},
 	{"github.com/spf13/cobra", []string{"node"}, "the command line is the node's"},
+	{"github.com/prometheus/", []string{"node"}, "the other rooms tell of numbers by hooks of their own; one room decides what a metric is"},
 	{"filippo.io/torchwood", nil, "it is the stock tool that tests hold our exports against; it pulls in net/http"},
 	{"golang.org/x/mod", nil, "it is the second implementation that tests compare with"},
 	{"github.com/santhosh-tekuri/jsonschema", nil, "it is the validator that tests hold answers with against openapi.json"},

@@ -191,6 +191,9 @@ func (s *spec) find(method, path string) (found *op, known bool) {
 
 func matches(template, path string) bool {
 	want, got := strings.Split(template, "/"), strings.Split(path, "/")
+	if last := len(want) - 1; want[last] == "{path}" && len(got) > last { // the one that has slashes
+		got = append(got[:last:last], strings.Join(got[last:], "/"))
+	}
 	if len(want) != len(got) {
 		return false
 	}

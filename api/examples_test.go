@@ -132,6 +132,7 @@ func makeExamples(t *testing.T) {
 	get("proof.json", "GET", "/v1/records/"+string(req.Submissions[0].ID())+"/proof", nil)
 	get("keys.json", "GET", "/v1/keys?member="+apitest.Node, nil)
 	get("checkpoint.txt", "GET", "/v1/checkpoint", nil)
+	get("consistency.json", "GET", "/v1/consistency?from=2", nil)
 	get("seals.json", "GET", "/v1/seals", nil)
 	get("policy.txt", "GET", "/v1/policy", nil)
 	get("genesis.json", "GET", "/v1/genesis", nil)

@@ -25,7 +25,7 @@ type refuser struct{ err error }
 
 func (r refuser) Verify(*http.Request) (httpsig.Identity, error) { return httpsig.Identity{}, r.err }
 
-var ginParam = regexp.MustCompile(`:([a-z]+)`)
+var ginParam = regexp.MustCompile(`[:*]([a-z]+)`)
 
 // Routes lists the router's routes, "GET /v1/records/{id}".
 func (s *Server) Routes() []string { return routes(s.handler) }

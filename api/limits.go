@@ -22,6 +22,16 @@ const (
 	// maxCursor bounds a page cursor, which the archive makes: two keys in base64.
 	maxCursor = 256
 
+	// maxTilePath bounds what follows the level of a tile: the last tile of the
+	// largest ledger is x035/x184/x372/x088/831.p/255.
+	maxTilePath = 29
+
+	// fullTileAge and partialTileAge are how long a reader may keep a tile. A full
+	// one never changes; neither does a partial one, but nobody asks for it again
+	// once the ledger has grown.
+	fullTileAge    = 365 * 24 * time.Hour
+	partialTileAge = time.Hour
+
 	// maxWait is the longest `Prefer: wait` that is honoured (issue, part 9);
 	// longer ones are cut to it, which RFC 7240 allows.
 	maxWait = 30 * time.Second

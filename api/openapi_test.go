@@ -311,7 +311,7 @@ func TestWireIsDescribed(t *testing.T) {
 	for _, v := range []any{
 		wire.Record{}, wire.Submitted{}, wire.Records{}, wire.Member{}, wire.Members{}, wire.Key{}, wire.Keys{}, wire.KeyResult{},
 		wire.Seal{}, wire.Seals{}, wire.MemberStatus{}, wire.Status{}, wire.LedgerStatus{}, wire.IntakeStatus{}, wire.Reason{},
-		wire.Ready{}, wire.Problem{},
+		wire.Ready{}, wire.Problem{}, wire.Consistency{},
 	} {
 		typ := reflect.TypeOf(v)
 		var fields, required []string

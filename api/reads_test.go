@@ -41,8 +41,8 @@ func TestWhatNeedsASignature(t *testing.T) {
 			t.Errorf("%s: %s", o, body)
 		}
 	}
-	if signed != 4 {
-		t.Errorf("%d operations are signed, want 4", signed)
+	if signed != 7 {
+		t.Errorf("%d operations are signed, want 7", signed)
 	}
 }
 

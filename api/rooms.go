@@ -63,6 +63,7 @@ type Overview interface {
 // Chain is what the api needs of chain.Chain.
 type Chain interface {
 	Ledger
+	merkle.NodeReader // the complete nodes of the ledger's tree
 	Sealing
 	Registry
 	Overview

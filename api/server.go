@@ -125,11 +125,13 @@ func (s *Server) router() (http.Handler, error) {
 	v1.POST("/keys", s.jsonBody(maxKeyBody), s.do(s.postKey))
 	v1.GET("/keys", s.do(s.getKeys))
 	v1.GET("/checkpoint", s.do(s.getCheckpoint))
+	v1.GET("/consistency", s.signed, s.do(s.getConsistency))
 	v1.GET("/seals", s.signed, s.do(s.getSeals))
 	v1.GET("/policy", s.do(s.getPolicy))
 	v1.GET("/genesis", s.do(s.getGenesis))
 	v1.GET("/members", s.do(s.getMembers))
 	v1.GET("/status", s.do(s.getStatus))
+	s.tlog(r)
 	return r, nil
 }
 

@@ -36,6 +36,7 @@ type Ledger struct {
 	mu       sync.Mutex // guards all below
 	entries  [][]byte
 	leaves   []merkle.Digest
+	tree     merkle.Tree // of leaves, as far as it was asked for
 	pending  [][]byte
 	batches  map[batchName]uint64
 	last     map[string]*evidence.Batch

@@ -1,0 +1,59 @@
+package apitest
+
+import (
+	"testing"
+	"time"
+
+	"qifeng/evidence"
+	"qifeng/proof/merkle"
+)
+
+// Node reads a node of the ledger's tree.
+func (l *Ledger) Node(level uint8, index uint64) (merkle.Digest, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n := l.tree.Size(); n < uint64(len(l.leaves)); n++ {
+		l.tree.Append(l.leaves[n])
+	}
+	return l.tree.Node(level, index)
+}
+
+// Grow appends signed batch headers, members in turn, until the ledger has size
+// entries. What they promise to hold does not exist.
+func (l *Ledger) Grow(tb testing.TB, size uint64) {
+	tb.Helper()
+	for n := l.Size(); n < size; n++ {
+		must(tb, l.Append(l.Header(tb, sortedMembers[n%uint64(len(sortedMembers))])))
+	}
+}
+
+// Header signs the next batch header of a member.
+func (l *Ledger) Header(tb testing.TB, member string) []byte {
+	tb.Helper()
+	l.mu.Lock()
+	seq, at := uint64(1), l.c.Genesis.CreatedAt
+	if b := l.last[member]; b != nil {
+		seq, at = b.Seq+1, b.LastReceivedAt
+	}
+	l.mu.Unlock()
+	return l.c.Batch(tb, member, seq, at)
+}
+
+// Append adds an entry to the ledger as the chain would, at once.
+func (l *Ledger) Append(tx []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.wake()
+	return l.apply(tx)
+}
+
+// Batch signs a batch header of one record that does not exist.
+func (c *Consortium) Batch(tb testing.TB, member string, seq uint64, at time.Time) []byte {
+	tb.Helper()
+	raw, err := (&evidence.Batch{
+		Node: member, Seq: seq, RegistrySize: 1, FirstReceivedAt: at, LastReceivedAt: at,
+		Streams: map[evidence.Stream]evidence.StreamRoot{evidence.Contract: {Count: 1, Root: merkle.Sum([]byte(member))}},
+	}).Sign(c.Chain, c.Keys[member].Intake)
+	must(tb, err)
+	return raw
+}

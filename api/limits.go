@@ -13,7 +13,7 @@ const (
 	maxKeyBody = 8 << 10
 
 	// maxHeaderBytes bounds a request's header: the longest legitimate one is a
-	// look-up with a cursor, well under 1 KiB; signed reads will add about 1 KiB.
+	// look-up with a cursor, well under 1 KiB, with a signature of less than half of one.
 	maxHeaderBytes = 16 << 10
 
 	// maxQuery bounds the raw query string: two hashes and a cursor fit ten times.

@@ -30,10 +30,11 @@ func (a *app) proofGetCmd() *cobra.Command {
 		Use:   "get FILE.qifeng.json|ID",
 		Short: "取得证明并在本机验证 · Get a proof and verify it here",
 		Long: `向节点取得证明，等到会签或 --timeout 为止，在本机验证后原子地替换回执文件（或写入 ID.qifeng.json）。
-证明必须是同一条记录的。尚未会签时退出码 3，原文件不变。
+证明必须是同一条记录的。尚未会签时退出码 3，原文件不变。读取须签名：用途为 read 的登记密钥。
 Gets the proof from the node, waiting for its seals up to --timeout, verifies it here and
 replaces the receipt file atomically (or writes ID.qifeng.json). The proof must be of the same
-record. Exit code 3 and nothing changed while it is not sealed.`,
+record. Exit code 3 and nothing changed while it is not sealed. Reading is signed, with a
+registered key of purpose read.`,
 		Example: example("qifeng proof get contract.pdf.qifeng.json --home devnet/vendor-a", "qifeng proof get ID --api http://127.0.0.1:8100 --policy policy.txt"),
 		Args:    cobra.ExactArgs(1),
 		RunE: a.run(func(ctx context.Context, args []string) error {

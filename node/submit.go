@@ -37,15 +37,17 @@ func (a *app) submitCmd() *cobra.Command {
 		Short: "提交保全：本地计算摘要，只发送摘要 · Preserve files: hash here, send digests only",
 		Long: `在本机一次读完文件算出 SM3 与 SHA-256，用提交密钥签名，只发送摘要，打印 已受理 → 已上链 → 已会签，
 把结果写入 FILE.qifeng.json：带 --wait 为证明文件（先在本机验证），否则为记录与回执。一次调用的多个文件是一个请求，
-全部成功或全部不成功。--wait 读取证明，须有读取密钥（用途 read）。identity.* 与 signing.* 的 FILE 是声明文件；若为普通 JSON 对象，先加盐写成 FILE.claims.json。
+全部成功或全部不成功。--wait 读取证明，须有读取密钥（用途 read）。
+identity.* 与 signing.* 的 FILE 是声明文件；若为普通 JSON 对象，先加盐写成 FILE.claims.json。
 中断后原样再运行一次：发送同样的字节，不会重复存证。
 
 Reads each file once on this machine for SM3 and SHA-256, signs with the submit key, sends only
 digests, prints accepted → committed → sealed, and writes FILE.qifeng.json: with --wait the
 proof, verified here first; without it record and receipt. The files of one call are one
-request, all or none. --wait reads the proof and needs a read key. For identity.* and signing.* FILE is a claims file; a plain JSON object
-of strings is first salted into FILE.claims.json. After an interruption run the same command
-again: it sends the same bytes, nothing is preserved twice.`,
+request, all or none. --wait reads the proof and needs a read key. For identity.* and
+signing.* FILE is a claims file; a plain JSON object of strings is first salted into
+FILE.claims.json. After an interruption run the same command again: it sends the same bytes,
+nothing is preserved twice.`,
 		Example: example(
 			"qifeng submit contract.pdf --home devnet/vendor-a --wait",
 			"qifeng submit person.json --kind identity.person --method id_card --result passed --dossier new --home devnet/vendor-a",

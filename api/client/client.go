@@ -257,7 +257,7 @@ type networkError struct{ err error }
 func (e *networkError) Error() string { return e.err.Error() }
 func (e *networkError) Unwrap() error { return e.err }
 
-// again reports whether err may be cured by sending the same bytes again.
+// again reports whether err may be cured by sending the same again.
 func again(err error) bool {
 	var p *Problem
 	if errors.As(err, &p) {
@@ -265,7 +265,9 @@ func again(err error) bool {
 		case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 			return true
 		}
-		return false
+		// net/http sends a GET again by itself where a connection breaks, with the
+		// nonce that the node may have seen; here it is signed anew.
+		return p.Code == string(httpsig.Replayed)
 	}
 	var untrusted *tls.CertificateVerificationError // the same the next time
 	if errors.As(err, &untrusted) {

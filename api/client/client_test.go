@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"qifeng/api/httpsig"
 	"qifeng/evidence"
+	"qifeng/internal/gm"
 )
 
 // answers is a server that gives its answers one after the other and keeps what
@@ -132,6 +134,45 @@ func TestRetries(t *testing.T) {
 				t.Fatalf("error %v, want code %s", err, tc.code)
 			}
 		})
+	}
+}
+
+// TestSignsEachAttempt: what is read is signed anew each time, what is posted not
+// at all, and a nonce that was seen is made good by another.
+func TestSignsEachAttempt(t *testing.T) {
+	key, err := gm.GenerateKey(gm.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1795248000, 0)
+	opt := Options{Attempts: 3, KeyID: "court-a/desk-1", Signer: key, Now: func() time.Time { return now }}
+	c, a, _ := start(t, opt, problem(401, "signature-replayed"), problem(503, "busy"), text(200, "application/json", `{"records":[]}`))
+	if _, err := c.FindByDigest(t.Context(), "sm3", [32]byte{}, Page{}); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, h := range a.heads {
+		input := h.Get("Signature-Input")
+		if seen[input] || !strings.Contains(input, `;created=1795248000;`) || !strings.Contains(input, `;keyid="court-a/desk-1";`) || h.Get("Signature") == "" {
+			t.Errorf("signed by %q", input)
+		}
+		seen[input] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("%d signatures, want 3", len(seen))
+	}
+	c, a, _ = start(t, opt, text(201, "application/json", `{"records":[]}`))
+	if _, err := c.Submit(t.Context(), []byte("{}"), 0); err != nil || httpsig.Signed(a.heads[0]) {
+		t.Errorf("what was posted is signed: %v, %v", a.heads[0], err)
+	}
+	c, a, _ = start(t, opt, problem(401, "signature-stale"))
+	if _, err := c.Seals(t.Context(), 1); !HasCode(err, "signature-stale") || len(a.heads) != 1 {
+		t.Errorf("%d attempts with a wrong clock, %v", len(a.heads), err)
+	}
+	for _, half := range []Options{{KeyID: "court-a/desk-1"}, {Signer: key}} {
+		if _, err := New("http://127.0.0.1:8100", half); err == nil {
+			t.Errorf("taken: %+v", half)
+		}
 	}
 }
 

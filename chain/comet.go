@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	dbm "github.com/cometbft/cometbft-db"
@@ -112,13 +113,48 @@ type openDBs struct {
 }
 
 func (o *openDBs) open(ctx *cmtcfg.DBContext) (dbm.DB, error) {
-	db, err := cmtcfg.DefaultDBProvider(ctx)
-	if err == nil {
-		o.mu.Lock()
-		o.dbs = append(o.dbs, db)
-		o.mu.Unlock()
+	inner, err := cmtcfg.DefaultDBProvider(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return db, err
+	db := &lateDB{DB: inner}
+	o.mu.Lock()
+	o.dbs = append(o.dbs, db)
+	o.mu.Unlock()
+	return db, nil
+}
+
+// lateDB answers reads after it was closed with nothing. CometBFT does not wait
+// for the goroutines of its peers: one that sleeps while the node is stopped
+// reads from the closed store when it wakes, up to two seconds later, and
+// panics on an error. Nothing is decided any more by then.
+type lateDB struct {
+	dbm.DB
+	closed atomic.Bool
+}
+
+// Close implements dbm.DB.
+func (d *lateDB) Close() error {
+	d.closed.Store(true)
+	return d.DB.Close()
+}
+
+// Get implements dbm.DB.
+func (d *lateDB) Get(key []byte) ([]byte, error) {
+	v, err := d.DB.Get(key)
+	if err != nil && d.closed.Load() {
+		return nil, nil
+	}
+	return v, err
+}
+
+// Has implements dbm.DB.
+func (d *lateDB) Has(key []byte) (bool, error) {
+	ok, err := d.DB.Has(key)
+	if err != nil && d.closed.Load() {
+		return false, nil
+	}
+	return ok, err
 }
 
 func (o *openDBs) close() {

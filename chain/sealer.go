@@ -430,7 +430,7 @@ func (s *sealer) sealedByOthers() (size uint64, own *checkpoint.Seal) {
 	}
 	delete(others, s.self)
 	for id, w := range others {
-		if w.seal.Time < s.started.Unix() {
+		if w.seal.Time <= s.started.Unix() { // whole seconds: in doubt it was before
 			delete(others, id)
 			continue
 		}

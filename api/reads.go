@@ -45,7 +45,7 @@ const readerKey = "reader"
 // reader is who has signed the request that is being answered.
 type reader struct {
 	httpsig.Identity
-	role checkpoint.Role // in the newest epoch, empty for no member any more
+	role checkpoint.Role // in the newest epoch
 }
 
 // signed admits requests that are signed by a registered key of purpose read
@@ -56,12 +56,13 @@ func (s *Server) signed(c *gin.Context) {
 		s.problem(c, err)
 		return
 	}
-	r := reader{Identity: id}
 	p := s.cfg.Chain.Policy()
-	if m, ok := p.Epochs[len(p.Epochs)-1].Member(id.Member); ok {
-		r.role = m.Role
+	m, ok := p.Epochs[len(p.Epochs)-1].Member(id.Member)
+	if !ok {
+		s.problem(c, &httpsig.Error{Code: httpsig.UnknownKey, Field: "keyid", Detail: id.Member + " is no member any more"})
+		return
 	}
-	c.Set(readerKey, r)
+	c.Set(readerKey, reader{id, m.Role})
 }
 
 // readerOf is who has signed the request; nobody, who may read nothing, on a

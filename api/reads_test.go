@@ -16,6 +16,7 @@ import (
 	"qifeng/evidence"
 	"qifeng/internal/gm"
 	"qifeng/proof"
+	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
 )
 
@@ -304,4 +305,29 @@ func TestRevokedReadKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask(401, "signature-key")
+}
+
+// expelled is a chain whose newest epoch has lost a member.
+type expelled struct{ api.Chain }
+
+func (e expelled) Policy() *checkpoint.Policy {
+	p := *e.Chain.Policy()
+	epoch := p.Epochs[0]
+	epoch.Members = slices.DeleteFunc(slices.Clone(epoch.Members), func(m checkpoint.Member) bool { return m.ID == apitest.Court })
+	p.Epochs = []checkpoint.Epoch{epoch}
+	return &p
+}
+
+// TestNoMemberAnyMore: the keys of who has left open nothing.
+func TestNoMemberAnyMore(t *testing.T) {
+	n := apitest.NewNode(t, apitest.Options{Chain: func(c api.Chain) api.Chain { return expelled{c} }})
+	n.Ledger.Seal()
+	resp, body := call(t, n, "GET", "/v1/seals", nil)
+	if p := problemOf(t, resp, body); p.Status != 401 || p.Code != "signature-key" {
+		t.Errorf("%s", body)
+	}
+	n.ReadAs = n.Signs("notary-a")
+	if resp, body := call(t, n, "GET", "/v1/seals", nil); resp.StatusCode != 200 {
+		t.Errorf("who is still one: %s", body)
+	}
 }

@@ -17,14 +17,17 @@ import (
 // door bounds the connections, in all and of one address. It accepts always:
 // beyond a bound a connection on which nothing is being answered makes room, at
 // first one of the same address, else the one that has been silent longest. So
-// who keeps connections open and asks nothing keeps nobody out. Only where every
-// connection has a request under way is the new one closed.
+// who keeps connections open and asks nothing keeps nobody out. Where every
+// connection has a request under way the new one is closed, and so it is where
+// its address has made others go too often of late: that is cheaper than to serve
+// who connects again and again.
 //
 // It stands below TLS, so a connection counts from its first packet.
 type door struct {
 	net.Listener
 	most, each int
 	exempt     func(netip.Addr) bool
+	pushes     *buckets[netip.Addr] // a token for each connection that has to go
 	log        *slog.Logger
 	sometimes  rate.Sometimes // bounds the log
 
@@ -55,6 +58,7 @@ type conn struct {
 // connections by their states, also through TLS.
 func (s *Server) Bound(ln net.Listener) net.Listener {
 	return &door{Listener: ln, most: s.limits.Connections, each: s.limits.AddressConnections, exempt: s.exempt, log: s.log,
+		pushes:    newBuckets[netip.Addr](pushRate, 0, maxAddresses, time.Now),
 		sometimes: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 		silent:    list.New(), from: make(map[netip.Addr]*caller)}
 }
@@ -100,12 +104,16 @@ func (d *door) admit(c *conn) (ok bool, victim *conn) {
 		if e == nil && !crowded {
 			e = d.silent.Front()
 		}
+		if d.pushes.debt(c.addr) > 0 && !d.exempt(c.addr) {
+			e = nil
+		}
 		d.sometimes.Do(func() {
 			d.log.Warn("too many connections: silent ones are closed", "open", d.open, "one_address", crowded, "closed", e != nil)
 		})
 		if e == nil {
 			return false, nil
 		}
+		d.pushes.take(c.addr, 1)
 		victim = e.Value.(*conn)
 		d.leave(victim)
 	}

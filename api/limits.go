@@ -76,6 +76,11 @@ const (
 	failureCost = 100
 	costlyBytes = 64 << 10
 
+	// pushRate is how many connections a second an address may make others go for.
+	// A client whose pool is cut by a full node gets all of it back in seconds;
+	// who has ten thousand connections to open gains nothing by trying.
+	pushRate = 20
+
 	// maxAddresses and maxKeys bound what is remembered of callers, at about 250
 	// bytes each. Forgetting the one unused longest gives its tokens back, so more
 	// addresses than this are needed to gain by it. Only keys that have signed are

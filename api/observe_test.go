@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -196,11 +198,16 @@ func (m *metrics) handler() http.Handler {
 // scrapeLog is where a failed scrape is told.
 type scrapeLog struct{ log *slog.Logger }
 
+// Println takes what promhttp says: words and an error. Who asked and is gone is
+// no failure, and its address is not for the log.
 func (s scrapeLog) Println(v ...any) {
 	for _, x := range v {
-		if err, ok := x.(error); ok {
-			s.log.Error("metrics could not be collected", "error", err)
+		err, ok := x.(error)
+		var gone *net.OpError
+		if !ok || errors.Is(err, context.Canceled) || errors.As(err, &gone) {
+			continue
 		}
+		s.log.Warn("metrics could not be collected", "error", err)
 	}
 }
 

@@ -1,7 +1,9 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"strings"
@@ -190,5 +192,20 @@ func TestQuorumByRole(t *testing.T) {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s is %v, want %v", name, v, want)
 		}
+	}
+}
+
+// TestScrapeLog: a failure of ours is logged, a monitor that hung up is not.
+func TestScrapeLog(t *testing.T) {
+	var out bytes.Buffer
+	log := scrapeLog{slog.New(slog.NewJSONHandler(&out, nil))}
+	log.Println("error gathering metrics:", context.Canceled)
+	log.Println("error encoding:", &net.OpError{Op: "write", Addr: &net.TCPAddr{IP: net.IPv4(203, 0, 113, 9)}, Err: errors.New("broken pipe")})
+	if out.Len() != 0 {
+		t.Errorf("logged: %s", &out)
+	}
+	log.Println("error gathering metrics:", errors.New("collected twice"))
+	if !strings.Contains(out.String(), "collected twice") {
+		t.Errorf("logged: %s", &out)
 	}
 }

@@ -65,8 +65,8 @@ func (c *consortium) cometConfig(cfg *Config) (*cmtcfg.Config, error) {
 	out.P2P.AllowDuplicateIP = true // or all behind one
 	out.P2P.FlushThrottleTimeout = 5 * time.Millisecond
 	out.P2P.DialTimeout = 2 * time.Second
-	out.P2P.HandshakeTimeout = 5 * time.Second
-	out.P2P.MaxNumInboundPeers = 2 * len(c.ids) // strangers are refused only after their handshake
+	out.P2P.HandshakeTimeout = handshakeWithin
+	out.P2P.MaxNumInboundPeers = maxHandshakes // members alone become peers, see Query
 	// PersistentPeers stays empty: CometBFT dials again only every 5 to 8
 	// seconds, later every hours, and sleeps on after Stop. dial.go does it.
 	var ids []string

@@ -45,6 +45,14 @@ const (
 	// not check them again.
 	mempoolCache = 10_000
 
+	// maxHandshakes bounds the connections to the peer port. Strangers are known
+	// only after their handshake, and one that says nothing has its place for
+	// handshakeWithin, which are some round trips of a slow link; with few places
+	// a few of them would keep members out. Beyond 170 a second they do: then the
+	// port must be closed to all but the members' addresses.
+	maxHandshakes   = 512
+	handshakeWithin = 3 * time.Second
+
 	// maxSealMessage bounds a message on the seal channel: an answer with the
 	// seals of 30 members takes 9.2 KiB.
 	maxSealMessage = 16 << 10

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# 长测演练 · The long drills, which are too long for `go test ./...`. Each prints what it measured.
+#
+#   scripts/drills.sh [NAME…]      all of them, or those named
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+drills=()
+
+# --- floods: every door is flooded while records are submitted and sealed; about four minutes.
+drills+=(floods)
+floods() { QIFENG_FLOODS=long go test -count=1 -v -timeout 15m -run '^TestFloods$' ./test/floods; }
+
+[ "$#" -gt 0 ] || set -- "${drills[@]}"
+for name in "$@"; do
+  [[ " ${drills[*]} " == *" $name "* ]] || { echo "no drill $name; there are: ${drills[*]}" >&2; exit 2; }
+done
+for name in "$@"; do
+  echo "== $name"
+  "$name"
+done

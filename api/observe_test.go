@@ -78,7 +78,7 @@ func TestMetricsRoute(t *testing.T) {
 // observed is another server over the same rooms, which tells of its answers.
 func observed(t *testing.T, n *apitest.TestNode, told *answers, metrics http.Handler) http.Handler {
 	t.Helper()
-	s, err := api.New(api.Config{Node: apitest.Node, Genesis: n.Genesis.Raw, Archive: n.Archive, Chain: n.Ledger,
+	s, err := api.New(api.Config{Node: apitest.Node, Genesis: n.Genesis.Raw, Archive: n.Archive, Chain: n.Ledger, Logger: slog.New(slog.DiscardHandler),
 		Origins: []string{n.HTTP.URL}, Audit: n.Audit, Now: n.Clock.Now, Observe: told.add, Metrics: metrics})
 	if err != nil {
 		t.Fatal(err)

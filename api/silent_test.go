@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -36,10 +37,11 @@ func TestNothingOfTheCallerIsRepeated(t *testing.T) {
 		t.Fatal(err)
 	}
 	entry := n.KeyEntry(t, apitest.Node, "other", user.Public(), evidence.Submit)
-	ids := map[string]bool{}
+	ids, answered := map[string]bool{}, map[int]int{}
 	send := func(method, path string, body []byte, head ...string) {
 		t.Helper()
 		resp, out := plain(t, n, method, path, body, head...)
+		answered[resp.StatusCode]++
 		id := resp.Header.Get("X-Request-Id")
 		if ids[id] = true; !strings.Contains(string(out), id) && resp.StatusCode >= 400 {
 			t.Errorf("%s %s: no request id in %s", method, path, out)
@@ -54,8 +56,14 @@ func TestNothingOfTheCallerIsRepeated(t *testing.T) {
 		q := url.QueryEscape(v)
 		for _, path := range []string{"/" + url.PathEscape(v), "/v1/records/" + url.PathEscape(v), "/v1/records/" + url.PathEscape(v) + "/proof",
 			"/v1/records?digest=" + q, "/v1/records?dossier=" + q, "/v1/records?" + q, "/v1/records?dossier=" + strings.Repeat("a", 32) + "&cursor=" + q,
+			"/v1/consistency?from=" + q + "&to=2", "/tlog/tile/" + url.PathEscape(v) + "/000", "/tlog/tile/0/" + url.PathEscape(v), "/tlog/" + url.PathEscape(v),
 			"/v1/keys?member=" + q, "/v1/seals?size=" + q, "/v1/status?" + q + "=" + q, "/v1/keys?member=" + apitest.Node + "&member=" + q} {
 			send("GET", path, nil)
+			send("GET", path, nil, "Signature-Input", "", "Signature", "")
+		}
+		for _, input := range []string{v, `sig=("` + v + `");keyid="` + v + `"`, `sig=("@method" "@target-uri");keyid="` + v + `";tag="` + v + `";nonce="` + v + `"`, v + `=("@method")`} {
+			send("GET", "/v1/seals", nil, "Signature-Input", input, "Signature", "sig=:"+base64.StdEncoding.EncodeToString([]byte(v))+":")
+			send("GET", "/v1/seals", nil, "Signature", input)
 		}
 		send("GET", "/v1/status", nil, "Authorization", url.QueryEscape(v), "Cookie", "x="+q, "X-Request-Id", q, "User-Agent", q, "Referer", q, "Signature-Input", q)
 		send("POST", "/v1/records", good.Raw, "Content-Type", "application/"+q, "Content-Disposition", "attachment; filename="+q)
@@ -64,6 +72,9 @@ func TestNothingOfTheCallerIsRepeated(t *testing.T) {
 		plantEverywhere(entry, v, func(body []byte) { send("POST", "/v1/keys", body) })
 	}
 	send("POST", "/v1/records", good.Raw, "Authorization", planted[4])
+	if answered[429] > 0 || answered[400] < 300 {
+		t.Errorf("the answers by status are %v: too little was tried", answered)
+	}
 	checkLog(t, n.Log.String(), ids, append([]string{string(sub.Dossier), hex.EncodeToString(sub.Nonce[:]), string(good.Submissions[0].ID())}, planted...))
 }
 
@@ -115,7 +126,8 @@ func plantEverywhere(body []byte, v string, send func([]byte)) {
 	}
 }
 
-// plain sends what the description of the interface does not know.
+// plain sends what the description of the interface does not know; reads are
+// signed unless the headers say otherwise.
 func plain(t *testing.T, n *apitest.TestNode, method, path string, body []byte, head ...string) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, n.HTTP.URL+path, bytes.NewReader(body))
@@ -125,8 +137,15 @@ func plain(t *testing.T, n *apitest.TestNode, method, path string, body []byte, 
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if method == http.MethodGet {
+		if err := n.ReadAs(req); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for i := 0; i+1 < len(head); i += 2 {
-		req.Header.Set(head[i], head[i+1])
+		if req.Header.Set(head[i], head[i+1]); head[i+1] == "" {
+			req.Header.Del(head[i])
+		}
 	}
 	resp, err := n.HTTP.Client().Do(req)
 	if err != nil {

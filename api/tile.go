@@ -1,21 +1,22 @@
 package api
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
+
+	"qifeng/api/wire"
 )
 
 // The form of C2SP tiles (c2sp.org/tlog-tiles).
 const (
 	tileHeight = 8
-	tileWidth  = 1 << tileHeight
+	tileWidth  = wire.TileWidth // 1 << tileHeight
 	maxLevel   = 63
+	bundles    = "entries" // stands in the place of the level
 
 	// maxTileIndex is what five groups of digits can say; the largest ledger has
 	// less than a twentieth of it.
 	maxTileIndex = 999_999_999_999_999
-	bundles      = "entries" // stands in the place of the level
 )
 
 // tile names a tile of hashes, or a bundle of entries.
@@ -67,16 +68,7 @@ func number(s string, max uint64) (uint64, bool) {
 }
 
 // path is what stands behind the level.
-func (t tile) path() string {
-	path := fmt.Sprintf("%03d", t.index%1000)
-	for n := t.index / 1000; n > 0; n /= 1000 {
-		path = fmt.Sprintf("x%03d/%s", n%1000, path)
-	}
-	if t.width < tileWidth {
-		path += ".p/" + strconv.Itoa(t.width)
-	}
-	return path
-}
+func (t tile) path() string { return wire.TilePath(t.index, t.width) }
 
 // within reports whether a ledger of this size has the tile: whether all of its
 // hashes are complete.

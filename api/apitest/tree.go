@@ -1,10 +1,12 @@
 package apitest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"qifeng/evidence"
+	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
 )
 
@@ -56,4 +58,41 @@ func (c *Consortium) Batch(tb testing.TB, member string, seq uint64, at time.Tim
 	}).Sign(c.Chain, c.Keys[member].Intake)
 	must(tb, err)
 	return raw
+}
+
+// Force adds an entry that the chain would refuse.
+func (l *Ledger) Force(entry []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.append(entry)
+}
+
+// Rewrite puts another entry in the place of one, and its leaf in the tree.
+func (l *Ledger) Rewrite(index uint64, entry []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries[index], l.leaves[index], l.tree = entry, merkle.LeafHash(entry), merkle.Tree{}
+}
+
+// Prefix is another node's ledger that has come as far as size, with the
+// checkpoints that had been sealed by then.
+func (l *Ledger) Prefix(tb testing.TB, size uint64) *Ledger {
+	tb.Helper()
+	out := NewLedger(tb, l.c, l.now)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out.entries, out.leaves = slices.Clone(l.entries[:size]), slices.Clone(l.leaves[:size])
+	out.last, out.seals, out.sealed = map[string]*evidence.Batch{}, map[uint64][]checkpoint.Seal{}, nil
+	for _, entry := range out.entries {
+		if b, err := evidence.ParseBatch(entry); err == nil {
+			out.last[b.Node] = b
+		}
+	}
+	for _, s := range l.sealed {
+		if s.size <= size {
+			out.sealed = append(out.sealed, s)
+			out.seals[s.size] = l.seals[s.size]
+		}
+	}
+	return out
 }

@@ -1,6 +1,10 @@
 package client
 
-import "time"
+import (
+	"time"
+
+	"qifeng/api/wire"
+)
 
 // Every bound of the client, with its reason.
 const (
@@ -11,6 +15,10 @@ const (
 	// maxSmallAnswer bounds every other answer: the largest, a genesis of 30
 	// cards or 30 members' seals, is below 64 KiB, and so is a proof file.
 	maxSmallAnswer = 512 << 10
+
+	// maxBundle bounds an entry bundle: 256 entries with their lengths, each as
+	// long as 16 bits can say.
+	maxBundle = wire.TileWidth * (2 + 1<<16 - 1)
 
 	// maxProblem bounds a problem document, which is below 2 KiB.
 	maxProblem = 16 << 10

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"qifeng/proof/merkle"
 )
@@ -48,4 +49,20 @@ type Consistency struct {
 	// one covers it.
 	FromNote string `json:"from_note,omitempty"`
 	ToNote   string `json:"to_note,omitempty"`
+}
+
+// TileWidth is the number of hashes or entries of a full C2SP tile.
+const TileWidth = 256
+
+// TilePath is the address of a tile below its level (c2sp.org/tlog-tiles):
+// x001/x234/067 or, of a partial one, x001/x234/067.p/12.
+func TilePath(index uint64, width int) string {
+	path := fmt.Sprintf("%03d", index%1000)
+	for n := index / 1000; n > 0; n /= 1000 {
+		path = fmt.Sprintf("x%03d/%s", n%1000, path)
+	}
+	if width < TileWidth {
+		path += ".p/" + strconv.Itoa(width)
+	}
+	return path
 }

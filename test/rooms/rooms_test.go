@@ -29,8 +29,9 @@ var ranks = map[string]int{
 	"archive":          6, "chain": 6, "genesis": 6,
 	"api/wire": 7, "api/httpsig": 7,
 	"api/client": 8, "api": 8,
-	"node": 9,
-	"":     10, // main.go
+	"api/monitor": 9,
+	"node":        10,
+	"":            11, // main.go
 }
 
 // onlyIn says which packages may import a library, and why nobody else.

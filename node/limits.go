@@ -26,6 +26,10 @@ const (
 	// local answer costs well under a millisecond.
 	pollEvery = 40 * time.Millisecond
 
+	// minInterval is the shortest pause between two looks of a monitor: a look
+	// costs the node some signatures and a path.
+	minInterval = 100 * time.Millisecond
+
 	// maxConfig is the largest configuration file: the generated one is 4 KiB.
 	maxConfig = 256 << 10
 

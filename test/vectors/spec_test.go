@@ -44,6 +44,7 @@ func TestSpecNumbers(t *testing.T) {
 		{"batch.md", "| `streams.….count` | integer 1..%d |", evidence.MaxBatchRecords},
 		{"receipt.md", "at most 30 days (%d ms)", evidence.MaxDeadline.Milliseconds()},
 		{"genesis.md", "at most %d bytes, not signed", evidence.MaxGenesisBytes},
+		{"tiles.md", "which therefore has at most %d bytes", evidence.MaxGenesisBytes},
 		{"genesis.md", "array of 1 to %d signed cards", evidence.MaxMembers},
 		{"genesis.md", "`^[a-z][a-z0-9-]*-[0-9a-f]{8}$`, at most %d bytes", checkpoint.MaxChainID},
 		{"checkpoint.md", "It has at most %d bytes", checkpoint.MaxNote},

@@ -170,7 +170,8 @@ func TestCanonicalizeTakesFreeSpelling(t *testing.T) {
 			t.Errorf("%q: got %q, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{`{"a":1,"\u0061":2}`, `null`, `1.5`, `-1`, `"\ud800"`, `"\u202e"`, `"\u0000"`, `"\b"`, `{"a":1}x`, `{a:1}`, strings.Repeat("[", 99)} {
+	for _, in := range []string{`{"a":1,"\u0061":2}`, `null`, `1.5`, `-1`, `"\ud800"`, `"\u202e"`, `"\u0000"`, `"\b"`, `{"a":1}x`, `{a:1}`, strings.Repeat("[", 99),
+		`{"a\nb":1}`, `{"` + strings.Repeat("k", 65) + `":1}`} {
 		if got, err := Canonicalize([]byte(in), 1<<10); err == nil {
 			t.Errorf("%q was taken as %q", in, got)
 		}

@@ -218,7 +218,7 @@ func (d *Decoder) member(name string, yield func(string) bool) bool {
 // key reads `"name":` and returns the name's index in s, which must be at
 // least from: keys rise.
 func (d *Decoder) key(s *Schema, from int) (int, bool) {
-	name := d.str(64, false)
+	name := d.str(maxKey, false)
 	if d.err != nil {
 		return 0, false
 	}
@@ -387,7 +387,7 @@ func (d *Decoder) skipObject() {
 		if !first && !d.expect(',') {
 			return
 		}
-		name := d.str(64, false)
+		name := d.str(maxKey, false)
 		switch {
 		case d.err != nil:
 			return

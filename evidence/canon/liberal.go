@@ -70,8 +70,8 @@ func (l *liberal) object(out []byte) []byte {
 		}
 		l.space()
 		name := l.text()
-		if l.err == nil && !isASCII(name) {
-			l.Fail("has the key %q; keys are ASCII", name)
+		if l.err == nil && (!isASCII(name) || len(name) > maxKey || strings.Contains(name, "\n")) {
+			l.Fail("has a key that is not at most %d printable ASCII characters", maxKey)
 		}
 		l.space()
 		if !l.expect(':') {

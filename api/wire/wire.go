@@ -160,7 +160,7 @@ type LedgerStatus struct {
 	GuardOK     bool     `json:"guard_ok"`             // this member gives seals
 	GuardCode   string   `json:"guard_code,omitempty"` // why it gives none, in a word that stays
 	Guard       string   `json:"guard,omitempty"`      // the same in full
-	Pool        int      `json:"pool"`            // transactions that wait for a block
+	Pool        int      `json:"pool"`                 // transactions that wait for a block
 	Alarms      []string `json:"alarms,omitempty"`
 }
 

@@ -104,6 +104,7 @@ func (ch *Chain) standAs(votes *voter) {
 		ch.sealer.guard.doubt = &refusedSeal{code: CodeRestored, alarm: true,
 			text: "this home was restored: its guard may be older than what its keys sealed; nothing is sealed until a sealed checkpoint of the others has been verified"}
 	}
+	ch.sealer.lagging = func() bool { return votes.ahead(ch.app.state().height + lateBy) }
 	ch.sealer.still = func() *refusedSeal {
 		if !ch.syncing() {
 			votes.look(ch.app.state().height)
@@ -133,7 +134,8 @@ func open(cfg Config, c *consortium) (*Chain, error) {
 	ch.sealer = &sealer{c: c, self: cfg.Self, keys: cfg.Keys, book: book, guard: openGuard(cfg.GuardPath, c.origin),
 		log: log, now: cfg.Now, pace: &pace{observe: cfg.Observe}, state: ch.app.state,
 		syncing: ch.syncing, changed: ch.newlySealed, alarm: ch.alarm,
-		still: func() *refusedSeal { return nil }, fraud: ch.splitView, clocks: map[string]*clock{},
+		lagging: func() bool { return false },
+		still:   func() *refusedSeal { return nil }, fraud: ch.splitView, clocks: map[string]*clock{},
 		reseal: cfg.Reseal, heartbeat: cfg.Heartbeat,
 		inbox: make(chan inbound, maxInbox), wake: make(chan struct{}, 1)}
 	ch.app.committing = func(st *state, newSize bool) {

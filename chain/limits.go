@@ -90,6 +90,16 @@ const (
 	askOldFirst = 5 * time.Second
 	askOldLast  = 10 * time.Minute
 
+	// retellFirst is how long no block may come before waiting transactions are
+	// told to the others again; it grows by as much up to retellLast.
+	retellFirst = 2 * time.Second
+	retellLast  = time.Minute
+	// lateBy is how many heights more than a third of the members are ahead of a
+	// node that is catching up within consensus; one or two are the ordinary case
+	// of a slow line. Meanwhile a seal is given once in sealWhenLate.
+	lateBy       = 3
+	sealWhenLate = time.Second
+
 	// tickEvery is the pace of the sealer's own clock.
 	tickEvery = 100 * time.Millisecond
 	// dialEvery is the pace of dialling members that are away. It doubles up to

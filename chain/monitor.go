@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/cometbft/cometbft/consensus"
+	"github.com/cometbft/cometbft/mempool"
+	"github.com/cometbft/cometbft/p2p"
+	protomem "github.com/cometbft/cometbft/proto/tendermint/mempool"
 	"github.com/cometbft/cometbft/types"
 )
 
@@ -22,12 +25,14 @@ func (ch *Chain) monitor(ctx context.Context) {
 	var height int64
 	progress := time.Now()
 	waiting := false
+	told := retelling{pause: retellFirst}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		told.look(ch)
 		if !waiting && !ch.syncing() {
 			waiting = true
 			ch.wg.Go(ch.awaitConsensus)
@@ -43,6 +48,32 @@ func (ch *Chain) monitor(ctx context.Context) {
 			ch.fail.report(fmt.Errorf("no block for %s at height %d though a quorum of members is connected", stall.Round(time.Second), height))
 			return
 		}
+	}
+}
+
+// retelling tells the other members again of the transactions that wait here,
+// when no block has come for a while. CometBFT tells each peer once, and a peer
+// that is just starting drops what it is told: at the start of a chain two of
+// four may not know of the first transaction, and without it they do not
+// begin a block before the heartbeat.
+type retelling struct {
+	height int64
+	at     time.Time
+	pause  time.Duration
+}
+
+func (r *retelling) look(ch *Chain) {
+	now, height, pool := time.Now(), ch.app.state().height, ch.comet.node.Mempool()
+	if height != r.height || ch.syncing() || pool.Size() == 0 {
+		r.height, r.at, r.pause = height, now, retellFirst
+		return
+	}
+	if now.Sub(r.at) < r.pause {
+		return
+	}
+	r.at, r.pause = now, min(r.pause+retellFirst, retellLast)
+	for _, tx := range pool.ReapMaxTxs(mempoolTxs) {
+		ch.comet.node.Switch().TryBroadcast(p2p.Envelope{ChannelID: mempool.MempoolChannel, Message: &protomem.Txs{Txs: [][]byte{tx}}})
 	}
 }
 

@@ -296,6 +296,18 @@ func (r *running) sameState() {
 	}
 }
 
+// TestFirstTransactionIsToldAgain: two members that start when a transaction
+// waits already do not hear of it from CometBFT; the heartbeat is a minute.
+func TestFirstTransactionIsToldAgain(t *testing.T) {
+	r := startNetworkOf(t, newFixture(t), nil, "arbitration-a", "court-a")
+	r.submit("court-a", r.batch("court-a", 1, nil))
+	begin := time.Now()
+	r.start("notary-a")
+	r.start("vendor-a")
+	r.sealedBy(r.index("court-a", 1), 4, 20*time.Second)
+	t.Logf("sealed %s after the others' start", time.Since(begin).Round(time.Millisecond))
+}
+
 // BenchmarkSubmitToSealed measures, on an idle chain of four nodes in one
 // process, the time from Submit to a sealed checkpoint at the submitting node.
 func BenchmarkSubmitToSealed(b *testing.B) {

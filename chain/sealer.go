@@ -42,6 +42,7 @@ type sealer struct {
 
 	state     func() *state
 	syncing   func() bool // CometBFT is not in consensus: starting or catching up
+	lagging   func() bool // in consensus, at heights that the others have decided long ago
 	changed   func()      // a size is newly sealed
 	alarm     func(code Code, text string, args ...any)
 	still     func() *refusedSeal                     // why this home neither votes nor seals, see voter
@@ -68,11 +69,13 @@ type sealer struct {
 	lastReason string
 }
 
-// committed is told of a durable height by the consensus goroutine.
+// committed is told of a durable height by the consensus goroutine. What is
+// committed while catching up is not sealed: the newest is, when it is reached.
 func (s *sealer) committed(st *state, newSize bool) {
+	syncing := s.syncing()
 	s.mu.Lock()
 	s.lastCommit = s.now()
-	if newSize {
+	if newSize && !syncing {
 		s.pace.committed(st.size)
 		if s.queue = append(s.queue, st.size); len(s.queue) > maxOwnQueue {
 			s.queue = s.queue[len(s.queue)-maxOwnQueue:]
@@ -136,6 +139,16 @@ func (s *sealer) afterCommit() {
 		s.clearQueue()
 		s.pace.clear()
 		return
+	}
+	if s.lagging() {
+		// Catching up within consensus, or a node that is always late: only the
+		// newest size, and not every one that is the newest for a moment.
+		s.mu.Lock()
+		s.queue = s.queue[max(0, len(s.queue)-1):]
+		s.mu.Unlock()
+		if s.now().Sub(s.lastOwn) < sealWhenLate {
+			return
+		}
 	}
 	for {
 		s.mu.Lock()

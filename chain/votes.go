@@ -142,16 +142,22 @@ func (v *voter) may(height int64) error {
 	if why := v.still(); why != nil {
 		return fmt.Errorf("%w: %s", errStill, why.code)
 	}
-	ahead := 0
-	for _, h := range v.others() {
-		if h > height {
-			ahead++
-		}
-	}
-	if ahead > (v.members-1)/3 { // one of them at least is honest: the height is decided
-		return fmt.Errorf("%w: %d members have left height %d behind", errStill, ahead, height)
+	if v.ahead(height) {
+		return fmt.Errorf("%w: the others have left height %d behind", errStill, height)
 	}
 	return nil
+}
+
+// ahead says whether more than a third of the members work on heights beyond
+// one: at least one of them is honest, so that height is decided.
+func (v *voter) ahead(height int64) bool {
+	n := 0
+	for _, h := range v.others() {
+		if h > height {
+			n++
+		}
+	}
+	return n > (v.members-1)/3
 }
 
 // check looks, before a height is executed, at the commit of the height before:

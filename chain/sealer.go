@@ -65,6 +65,7 @@ type sealer struct {
 	knew       uint64    // what the guard knew when the process started
 	inStep     bool      // has left syncing
 	lastOwn    time.Time // when the own seal was last given
+	lastTold   time.Time // when the others last heard the own clock
 	asking     asking
 	lastReason string
 }
@@ -190,11 +191,12 @@ func (s *sealer) onTick() {
 	}
 	if !s.inStep {
 		// Back in consensus: the chain is alive as far as this node can tell.
-		s.inStep, s.lastOwn = true, time.Time{}
+		s.inStep, s.lastOwn, s.lastTold = true, time.Time{}, s.now()
 		s.mu.Lock()
 		s.lastCommit = s.now()
 		s.mu.Unlock()
 	}
+	s.tellClock()
 	if why := s.still(); why != nil {
 		s.refuse(why)
 		s.lastOwn = time.Time{} // the newest is sealed as soon as it may be
@@ -272,6 +274,7 @@ func (s *sealer) sealOwn(size uint64) (wait bool) {
 	s.put(w, true)
 	point(pointStored)
 	s.net.broadcast(encodeMessage(message{kind: msgLive, seals: []wireSeal{w}}))
+	s.lastTold = now
 	point(pointSent)
 	return false
 }
@@ -328,7 +331,7 @@ func (s *sealer) receive(in inbound) {
 		for _, w := range in.msg.seals {
 			live := in.msg.kind == msgLive
 			if live && s.c.byNode[in.peer] == w.seal.Member {
-				s.hear(w.seal)
+				s.hear(w.seal.Member, w.seal.Time)
 			}
 			out := s.put(w, live)
 			fresh := out == stored || out == sealed
@@ -341,6 +344,8 @@ func (s *sealer) receive(in inbound) {
 		}
 	case msgWant:
 		s.answer(in.peer, in.msg)
+	case msgClock:
+		s.hear(s.c.byNode[in.peer], in.msg.time)
 	}
 }
 
@@ -391,6 +396,7 @@ func (s *sealer) meetOwn(w wireSeal, live bool) {
 // for what is missing. It is an answer and not live: it may be old.
 func (s *sealer) greet(peer string) {
 	s.asking.reset()
+	s.forgetClock(s.c.byNode[peer])
 	if w, ok := s.book.newestSeals()[s.self]; ok {
 		s.net.send(peer, encodeMessage(message{kind: msgAnswer, seals: []wireSeal{w}}))
 	}

@@ -17,6 +17,7 @@ import (
 //	live   0x01 seal                        a seal that its member just gave
 //	want   0x02 size(8) n(1) n × id         "send me the seals of size, I have those"
 //	answer 0x03 n(1) n × seal               first seals, at most one per member
+//	clock  0x04 time(8)                     the sender's clock, from one that gives no seal
 //
 //	seal   id size(8) sm3 root(32) sha256 root(32) time(8) log(64) ed25519(64) sm2(64)
 //
@@ -26,6 +27,7 @@ const (
 	msgLive   = 0x01
 	msgWant   = 0x02
 	msgAnswer = 0x03
+	msgClock  = 0x04
 )
 
 // wireSeal is a seal with what it seals.
@@ -36,12 +38,13 @@ type wireSeal struct {
 }
 
 // message is a decoded message: seals for live and answer, size and have for
-// want.
+// want, time for clock.
 type message struct {
 	kind  byte
 	seals []wireSeal
 	size  uint64
 	have  []string // sorted
+	time  int64    // Unix seconds
 }
 
 func encodeMessage(m message) []byte {
@@ -60,6 +63,8 @@ func encodeMessage(m message) []byte {
 		for _, s := range m.seals {
 			b = appendSeal(b, s)
 		}
+	case msgClock:
+		b = binary.BigEndian.AppendUint64(b, uint64(m.time))
 	}
 	return b
 }
@@ -100,6 +105,12 @@ func (r *reader) take(n int) []byte {
 func (r *reader) byte() byte     { return r.take(1)[0] }
 func (r *reader) uint64() uint64 { return binary.BigEndian.Uint64(r.take(8)) }
 
+func (r *reader) time() int64 {
+	t := r.uint64()
+	r.bad = r.bad || t == 0 || t > checkpoint.MaxSize
+	return int64(t)
+}
+
 func (r *reader) size() uint64 {
 	n := r.uint64()
 	r.bad = r.bad || n == 0 || n > checkpoint.MaxSize
@@ -122,9 +133,7 @@ func (r *reader) seal() (s wireSeal) {
 	s.size = r.size()
 	copy(s.root.SM3[:], r.take(32))
 	copy(s.root.SHA256[:], r.take(32))
-	t := r.uint64()
-	s.seal.Time = int64(t)
-	r.bad = r.bad || t == 0 || t > checkpoint.MaxSize
+	s.seal.Time = r.time()
 	copy(s.seal.Log[:], r.take(64))
 	copy(s.seal.Ed25519[:], r.take(64))
 	copy(s.seal.SM2[:], r.take(64))
@@ -156,6 +165,8 @@ func decodeMessage(b []byte) (message, error) {
 			m.seals = append(m.seals, r.seal())
 			r.bad = r.bad || i > 0 && (m.seals[i-1].seal.Member >= m.seals[i].seal.Member || m.seals[0].size != m.seals[i].size)
 		}
+	case msgClock:
+		m.time = r.time()
 	default:
 		return message{}, fmt.Errorf("%w: kind %#x", errWire, m.kind)
 	}

@@ -30,6 +30,7 @@ func wireSamples() map[string]message {
 		"want little":      {kind: msgWant, size: 1, have: have},
 		"answer":           {kind: msgAnswer, seals: []wireSeal{wireSample("court-a")}},
 		"the longest ever": {kind: msgAnswer, seals: many},
+		"clock":            {kind: msgClock, time: 1_800_000_000},
 	}
 }
 
@@ -68,7 +69,8 @@ func TestWireRefuses(t *testing.T) {
 	}
 	for name, raw := range map[string][]byte{
 		"nothing":           {},
-		"unknown kind":      {0x04, 0},
+		"unknown kind":      {0x05, 0},
+		"a clock at 0":      encodeMessage(message{kind: msgClock}),
 		"kind 0":            {0},
 		"too long":          make([]byte, maxSealMessage+1),
 		"size 0":            encodeMessage(message{kind: msgWant}),

@@ -11,6 +11,14 @@ drills=()
 drills+=(floods)
 floods() { QIFENG_FLOODS=long go test -count=1 -v -timeout 15m -run '^TestFloods$' ./test/floods; }
 
+# --- members: one is killed between guard and send, put back from a copy, slow, away; about ten minutes.
+drills+=(members)
+members() { QIFENG_DRILLS=long go test -count=1 -v -timeout 40m -run '^Test(Killed|Home|Guard|Slow)' ./test/drills; }
+
+# --- clocks: a whole process with a wrong clock; builds the standard library anew; about five minutes.
+drills+=(clocks)
+clocks() { QIFENG_DRILLS=long go test -count=1 -v -timeout 30m -run '^TestSkewed' ./test/drills; }
+
 [ "$#" -gt 0 ] || set -- "${drills[@]}"
 for name in "$@"; do
   [[ " ${drills[*]} " == *" $name "* ]] || { echo "no drill $name; there are: ${drills[*]}" >&2; exit 2; }

@@ -1,0 +1,11 @@
+// Package drills hurts single members of a real network of four processes, for
+// longer than `go test ./...` has time for: scripts/drills.sh runs it. A member
+// is killed between guard, signature and send; its home is put back from a copy;
+// it signs slowly, is away, or has a wrong clock. The package looks from outside,
+// as an operator does, and holds every record that was acknowledged against its
+// proof at the end.
+//
+// Two of its programs are not what is shipped: one is built with the tag
+// "faults" (chain/faults.go), the other with a standard library whose clock is
+// wrong by what QIFENG_DRILL_SKEW says, so that everything in the process is.
+package drills

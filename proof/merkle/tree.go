@@ -175,17 +175,19 @@ func (t *Tree) Size() uint64 {
 	return uint64(len(t.levels[0]))
 }
 
-// Append adds a leaf hash.
-func (t *Tree) Append(leaf Digest) {
-	nodes, err := Append(t.Size(), leaf, t)
-	if err != nil {
-		panic(err) // a tree in memory has its own nodes and cannot reach MaxSize
-	}
-	for _, n := range nodes {
-		if int(n.Level) == len(t.levels) {
-			t.levels = append(t.levels, nil)
+// Append adds leaf hashes.
+func (t *Tree) Append(leaves ...Digest) {
+	for _, leaf := range leaves {
+		nodes, err := Append(t.Size(), leaf, t)
+		if err != nil {
+			panic(err) // a tree in memory has its own nodes and cannot reach MaxSize
 		}
-		t.levels[n.Level] = append(t.levels[n.Level], n.Digest)
+		for _, n := range nodes {
+			if int(n.Level) == len(t.levels) {
+				t.levels = append(t.levels, nil)
+			}
+			t.levels[n.Level] = append(t.levels[n.Level], n.Digest)
+		}
 	}
 }
 

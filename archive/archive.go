@@ -135,9 +135,10 @@ type Archive struct {
 	inFlight InFlight
 	alarms   []Alarm
 
-	// lastReceived is the newest received_at given, in Unix milliseconds; it is
-	// the writer's.
+	// What follows is the writer's: the newest received_at given, in Unix
+	// milliseconds, and the buffer of the last frame.
 	lastReceived int64
+	frame        []byte
 }
 
 func (c *Config) validate() error {

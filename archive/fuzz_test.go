@@ -16,14 +16,14 @@ func sampleGroup() *group {
 }
 
 func FuzzGroup(f *testing.F) {
-	f.Add(sampleGroup().encode()[frameHead:])
-	f.Add((&group{}).encode()[frameHead:])
+	f.Add(sampleGroup().encode(nil)[frameHead:])
+	f.Add((&group{}).encode(nil)[frameHead:])
 	f.Fuzz(func(t *testing.T, p []byte) {
 		g, err := decodeGroup(p)
 		if err != nil {
 			return
 		}
-		if !bytes.Equal(g.encode()[frameHead:], p) {
+		if !bytes.Equal(g.encode(nil)[frameHead:], p) {
 			t.Fatal("a group was read that is not written so")
 		}
 	})
@@ -88,7 +88,7 @@ func FuzzCursor(f *testing.F) {
 func FuzzBatchFile(f *testing.F) {
 	open := append(bytes.Clone(filePreface), sealFrame(opening{2, testNode, testChain}.encode(), 2, int64(len(filePreface)))...)
 	f.Add(open)
-	f.Add(append(bytes.Clone(open), sealFrame(sampleGroup().encode(), 2, int64(len(open)))...))
+	f.Add(append(bytes.Clone(open), sealFrame(sampleGroup().encode(nil), 2, int64(len(open)))...))
 	w := &world{cfg: Config{Node: testNode, ChainID: testChain, Intake: newSigner(f)}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, groups, err := replayBytes(w, data)
@@ -100,12 +100,12 @@ func FuzzBatchFile(f *testing.F) {
 
 func TestGroupRoundTrip(t *testing.T) {
 	g := sampleGroup()
-	p := g.encode()[frameHead:]
+	p := g.encode(nil)[frameHead:]
 	back, err := decodeGroup(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(back.encode()[frameHead:], p) {
+	if !bytes.Equal(back.encode(nil)[frameHead:], p) {
 		t.Fatal("the group changed")
 	}
 	for n := range p {

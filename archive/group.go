@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"qifeng/evidence"
 	"qifeng/proof/merkle"
@@ -89,7 +90,9 @@ const (
 	pairSize       = 64
 )
 
-func (g *group) encode() []byte {
+// encode writes the payload behind the room for a frame's head, into buf where
+// it is large enough.
+func (g *group) encode(buf []byte) []byte {
 	size := frameHead + frameTail + groupFixed + len(g.head) + len(g.statements)*statementEntry + len(g.records)*recordEntry
 	for _, s := range g.statements {
 		size += len(s.signed) + len(s.pairs)*pairSize
@@ -97,7 +100,7 @@ func (g *group) encode() []byte {
 	for _, r := range g.records {
 		size += len(r.data)
 	}
-	b := append(make([]byte, frameHead, size), kindGroup)
+	b := append(slices.Grow(buf[:0], size)[:frameHead], kindGroup)
 	b = binary.BigEndian.AppendUint64(b, g.registry)
 	b = binary.BigEndian.AppendUint64(b, uint64(g.received))
 	for _, n := range g.base {

@@ -113,6 +113,9 @@ const (
 	// maxGroupPayload bounds a group's frame as read: GroupBytes and one request
 	// of 2 MiB, with intakes and tables, are below 8 MiB.
 	maxGroupPayload = 16 << 20
+	// intakeBytes is what a record has beyond its submission, at most about: room
+	// is made for so much, and a longer one only costs a copy.
+	intakeBytes = 320
 	// maxFooterPayload bounds a footer as read: 128 bytes a record of a full
 	// batch are 32 MiB, and one stream never has more than 2^20 records.
 	maxFooterPayload = 160 << 20

@@ -49,7 +49,8 @@ func (a *Archive) collect(first *work) []*work {
 type freshGroup struct {
 	group
 	seq     uint64
-	leaves  []merkle.Digest
+	slab    []byte          // holds the records' bytes
+	leaves  []merkle.Digest // made of all records at once, when they are all there
 	pairs   []merkle.Digest // of the records' submissions
 	subs    []*evidence.Submission
 	places  map[merkle.Digest]uint32
@@ -57,6 +58,24 @@ type freshGroup struct {
 	within  []uint32 // place of each record among the group's of its stream
 	bytes   int64    // of the records, statements and pairs
 	receipt *merkle.Tree
+}
+
+// newFreshGroup is an empty group with room for all that is in works.
+func newFreshGroup(works []*work) *freshGroup {
+	records, bytes := 0, 0
+	for _, w := range works {
+		records += len(w.req.Submissions)
+		for i := range w.req.Submissions {
+			bytes += len(w.req.Submissions[i].Bytes)
+		}
+	}
+	g := &freshGroup{
+		slab:  make([]byte, 0, bytes+records*intakeBytes),
+		pairs: make([]merkle.Digest, 0, records), subs: make([]*evidence.Submission, 0, records),
+		places: make(map[merkle.Digest]uint32, records), within: make([]uint32, 0, records),
+	}
+	g.records = make([]groupRecord, 0, records)
+	return g
 }
 
 // commit stores what is new in the works and answers all of them. Commit order:
@@ -105,7 +124,7 @@ func (a *Archive) tryFill(works []*work, results []result) error {
 	if err != nil {
 		return err
 	}
-	g := &freshGroup{places: make(map[merkle.Digest]uint32)}
+	g := newFreshGroup(works)
 	g.registry, g.received = registry, a.lastReceived
 	for i, w := range works {
 		if results[i] = a.place(g, w); errors.Is(results[i].err, errMoved) {
@@ -218,12 +237,13 @@ func (g *freshGroup) add(node string, req *evidence.Request, slots []slot) {
 			continue
 		}
 		intake.Index = uint64(i)
-		data := evidence.AppendRecord(make([]byte, 0, len(sub.Bytes)+512), intake, sub.Bytes)
+		from := len(g.slab)
+		g.slab = evidence.AppendRecord(g.slab, intake, sub.Bytes)
+		data := g.slab[from:len(g.slab):len(g.slab)]
 		slots[i].position = uint32(len(g.records))
 		g.places[sub.Pair] = slots[i].position
 		stream := streamOf(sub.Kind)
 		g.records = append(g.records, groupRecord{data, uint32(len(g.statements)), uint32(i), stream})
-		g.leaves = append(g.leaves, merkle.LeafHash(data))
 		g.pairs = append(g.pairs, sub.Pair)
 		g.subs = append(g.subs, sub.Submission)
 		g.within = append(g.within, g.counts[stream])
@@ -253,11 +273,17 @@ func (a *Archive) store(g *freshGroup) error {
 	}
 	b := a.open
 	g.seq, g.base = b.seq, b.base()
+	data := make([][]byte, len(g.records))
+	for i := range data {
+		data[i] = g.records[i].data
+	}
+	g.leaves = merkle.LeafHashes(data)
 	g.receipt = merkle.NewTree(g.leaves)
 	if err := a.signHead(g); err != nil {
 		return err
 	}
-	frame := sealFrame(g.encode(), b.seq, b.size)
+	frame := sealFrame(g.encode(a.frame), b.seq, b.size)
+	a.frame = frame[:0]
 	began := time.Now()
 	if err := b.append(frame); err != nil {
 		return a.failed(err)

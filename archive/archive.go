@@ -136,9 +136,12 @@ type Archive struct {
 	alarms   []Alarm
 
 	// What follows is the writer's: the newest received_at given, in Unix
-	// milliseconds, and the buffer of the last frame.
+	// milliseconds, the buffer of the last frame, when a batch was last full, and
+	// whether it was so large that the next one is given time.
 	lastReceived int64
 	frame        []byte
+	rotated      time.Time
+	paced        bool
 }
 
 func (c *Config) validate() error {

@@ -234,3 +234,29 @@ func TestErrorsNameTheMend(t *testing.T) {
 		}
 	}
 }
+
+// TestPace: after a large batch the next one is given time, after a small one it
+// is not; and a batch that waits for its time is closed without anybody's help.
+func TestPace(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Limits = Limits{BatchPace: time.Hour, PacedRecords: 3} })
+	w.open()
+	for range 2 { // an hour is not waited for
+		w.submit(submissions(2)...)
+		w.settled()
+	}
+	w.submit(submissions(3)...)
+	w.settled()
+	large := w.a.Status().Committed
+	w.submit(submissions(1)...)
+	if s := w.a.Status(); s.Open.Records != 1 || s.Committed != large {
+		t.Fatalf("a batch follows a large one at once: %+v", s)
+	}
+	w.close()
+
+	w = newWorld(t, func(c *Config) { c.Limits = Limits{BatchPace: 50 * time.Millisecond, PacedRecords: 1} })
+	w.open()
+	for range 3 {
+		w.submit(submissions(1)...)
+		w.settled()
+	}
+}

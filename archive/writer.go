@@ -11,9 +11,14 @@ import (
 
 // write is the writer: the only goroutine that adds groups and opens batches.
 func (a *Archive) write() {
-	a.turn()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		if wait := a.turn(); wait > 0 {
+			timer.Reset(wait)
+		}
 		select {
+		case <-timer.C:
 		case w := <-a.work:
 			a.commit(a.collect(w))
 		case <-a.nudge:
@@ -24,7 +29,6 @@ func (a *Archive) write() {
 			}
 			return
 		}
-		a.turn()
 	}
 }
 
@@ -351,19 +355,31 @@ func (g *freshGroup) stored(node string, position uint32, views map[uint32]*stat
 }
 
 // turn closes the open batch when it is time: nothing of ours is on its way to
-// the chain, or the registry has changed.
-func (a *Archive) turn() {
+// the chain, or the registry has changed. It returns when to look again, 0 where
+// something else will say.
+//
+// A block costs every member what some thousand records cost this node. So after
+// a large batch the next one is given BatchPace to fill.
+func (a *Archive) turn() (wait time.Duration) {
 	if a.refusal() != nil || a.open.records == 0 {
-		return
+		return 0
 	}
-	a.mu.Lock()
-	idle := len(a.closing) == 0 && len(a.queue) == 0
-	a.mu.Unlock()
-	if size := a.cfg.Chain.RegistrySize(); idle || size != 0 && size != a.open.registry {
-		if err := a.rotate(); err != nil {
-			a.log.Warn("the batch stays open", "seq", a.open.seq, "error", err)
+	size := a.cfg.Chain.RegistrySize()
+	if moved := size != 0 && size != a.open.registry; !moved {
+		a.mu.Lock()
+		idle := len(a.closing) == 0 && len(a.queue) == 0
+		a.mu.Unlock()
+		if !idle {
+			return 0
+		}
+		if wait := a.limits.BatchPace - time.Since(a.rotated); a.paced && wait > 0 {
+			return wait
 		}
 	}
+	if err := a.rotate(); err != nil {
+		a.log.Warn("the batch stays open", "seq", a.open.seq, "error", err)
+	}
+	return 0
 }
 
 // rotate opens the next batch and gives the open one to the outbox. The next
@@ -374,6 +390,7 @@ func (a *Archive) rotate() error {
 	if err != nil {
 		return err
 	}
+	a.rotated, a.paced = time.Now(), a.open.records >= uint64(a.limits.PacedRecords)
 	a.mu.Lock()
 	a.closing = append(a.closing, a.open)
 	a.open = next

@@ -342,7 +342,7 @@ type slowArchive struct {
 	blocked <-chan struct{}
 }
 
-func (a slowArchive) Submit(ctx context.Context, req *evidence.Request) ([]archive.Stored, error) {
+func (a slowArchive) Submit(ctx context.Context, req *evidence.Request) (*archive.Taken, error) {
 	a.entered <- struct{}{}
 	<-a.blocked
 	return a.Archive.Submit(ctx, req)

@@ -26,15 +26,19 @@ type brokenArchive struct {
 	change func([]archive.Stored) []archive.Stored
 }
 
-func (b *brokenArchive) Submit(ctx context.Context, req *evidence.Request) ([]archive.Stored, error) {
+func (b *brokenArchive) Submit(ctx context.Context, req *evidence.Request) (*archive.Taken, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	st, err := b.Archive.Submit(ctx, req)
-	if b.change != nil {
-		st = b.change(st)
+	taken, err := b.Archive.Submit(ctx, req)
+	if err != nil || b.change == nil {
+		return taken, err
 	}
-	return st, err
+	st, err := taken.Stored()
+	if err != nil {
+		return nil, err
+	}
+	return archive.TakenOf(b.change(st)...), nil
 }
 
 func (b *brokenArchive) ByID(id evidence.ID) ([]archive.Stored, error) {

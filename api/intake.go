@@ -31,8 +31,12 @@ func (s *Server) takeIn(c *gin.Context) ([]archive.Stored, error) {
 	if err := s.limitKey(req.Statement); err != nil {
 		return nil, err
 	}
-	stored, err := s.cfg.Archive.Submit(c.Request.Context(), req)
+	taken, err := s.cfg.Archive.Submit(c.Request.Context(), req)
 	s.chargeKey(req.Statement, len(req.Submissions), err)
+	if err != nil {
+		return nil, refusedRequest(err)
+	}
+	stored, err := taken.Stored()
 	if err != nil {
 		return nil, refusedRequest(err)
 	}

@@ -13,7 +13,7 @@ import (
 // Intake takes submissions in. Submit stores all of a request or nothing, and
 // returns only after the fsync; a retry gets the stored receipts back.
 type Intake interface {
-	Submit(ctx context.Context, req *evidence.Request) ([]archive.Stored, error)
+	Submit(ctx context.Context, req *evidence.Request) (*archive.Taken, error)
 	Status() archive.Status
 }
 

@@ -144,7 +144,7 @@ func TestCloseFinishesWhatWasHandedOver(t *testing.T) {
 	send := func() {
 		req := w.request(submission(evidence.ContractFinal))
 		go func() {
-			got, err := w.a.Submit(context.Background(), req)
+			got, err := stored(w.a.Submit(context.Background(), req))
 			answers <- answer{got, err}
 		}()
 	}

@@ -261,7 +261,7 @@ func TestChainPassedTheOpenBatch(t *testing.T) {
 		if !errors.As(err, &tampered) {
 			t.Fatal(err)
 		}
-		if got, err := w.a.Submit(t.Context(), w.request(reparse(t, held[0]))); err != nil || got[0].New {
+		if got, err := stored(w.a.Submit(t.Context(), w.request(reparse(t, held[0])))); err != nil || got[0].New {
 			t.Errorf("what is stored is not answered any more: %v", err)
 		}
 		w.close()

@@ -24,7 +24,7 @@ import (
 // it was given.
 func life(w *world) (held []Stored) {
 	try := func(n int) {
-		got, err := w.a.Submit(w.t.Context(), w.request(submissions(n)...))
+		got, err := stored(w.a.Submit(w.t.Context(), w.request(submissions(n)...)))
 		if err == nil {
 			held = append(held, got...)
 		}
@@ -224,7 +224,7 @@ func TestWriteThatMeetsTheEndOfTheDiskIsTakenBack(t *testing.T) {
 	if got, err := w.a.ByID(refused.Submissions[0].ID()); err != nil || len(got) != 0 {
 		t.Fatalf("half of it is stored: %v", err)
 	}
-	got, err := w.a.Submit(t.Context(), refused) // room came back
+	got, err := stored(w.a.Submit(t.Context(), refused)) // room came back
 	if err != nil || !got[0].New {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func killChild(dir string) error {
 				if n%7 == 6 {
 					w.chain.register()
 				}
-				got, err := a.Submit(context.Background(), w.request(submissions(1+(n+g)%5)...))
+				got, err := stored(a.Submit(context.Background(), w.request(submissions(1+(n+g)%5)...)))
 				if err != nil {
 					panic(err)
 				}

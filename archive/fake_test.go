@@ -364,7 +364,7 @@ func (w *world) request(subs ...*evidence.Submission) *evidence.Request {
 
 func (w *world) submit(subs ...*evidence.Submission) []Stored {
 	w.t.Helper()
-	out, err := w.a.Submit(w.t.Context(), w.request(subs...))
+	out, err := stored(w.a.Submit(w.t.Context(), w.request(subs...)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -485,3 +485,11 @@ func sameReceipt(a, b Stored) bool {
 }
 
 func hexOf(b []byte) string { return hex.EncodeToString(b) }
+
+// stored are the records of what was taken in: stored(a.Submit(ctx, req)).
+func stored(t *Taken, err error) ([]Stored, error) {
+	if err != nil {
+		return nil, err
+	}
+	return t.Stored()
+}

@@ -37,15 +37,15 @@ type slot struct {
 }
 
 // Submit stores the submissions of a request: all of them or none. It returns
-// when they are durable, one Stored per submission in order. Those that are
-// stored already, whenever and under whichever statement, are answered with
-// what is stored, byte for byte; only new ones must be within the replay window.
+// when they are durable. Those that are stored already, whenever and under
+// whichever statement, are answered with what is stored, byte for byte; only new
+// ones must be within the replay window.
 //
 // The request is one that evidence.ParseRequest returned, which has checked
 // everything but the signature and the key. Errors are of the kinds of
 // errors.go; where ctx ends first the request may or may not be stored, and a
 // retry finds out.
-func (a *Archive) Submit(ctx context.Context, req *evidence.Request) ([]Stored, error) {
+func (a *Archive) Submit(ctx context.Context, req *evidence.Request) (*Taken, error) {
 	registry, err := a.authenticate(req)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,11 @@ func (a *Archive) Submit(ctx context.Context, req *evidence.Request) ([]Stored, 
 		return nil, err
 	}
 	if missing == 0 {
-		return a.loadAll(known)
+		stored, err := a.loadAll(known)
+		if err != nil {
+			return nil, err
+		}
+		return TakenOf(stored...), nil
 	}
 	if err := a.refusal(); err != nil {
 		return nil, err
@@ -74,7 +78,7 @@ func (a *Archive) Submit(ctx context.Context, req *evidence.Request) ([]Stored, 
 		if r.err != nil {
 			return nil, r.err
 		}
-		return a.answer(&r)
+		return &Taken{archive: a, result: r}, nil
 	}
 }
 
@@ -176,27 +180,4 @@ func (a *Archive) enqueue(w *work) error {
 	default:
 		return busy(a.limits.RetryPending, "too many requests wait to be stored")
 	}
-}
-
-// answer assembles what the writer said, in the caller's goroutine: the paths
-// cost more than the writer has time for.
-func (a *Archive) answer(r *result) ([]Stored, error) {
-	out := make([]Stored, len(r.slots))
-	views := make(map[uint32]*statementView)
-	for i, s := range r.slots {
-		var err error
-		if s.fresh {
-			out[i], err = r.group.stored(a.cfg.Node, s.position, views)
-			out[i].New = s.mine
-		} else {
-			var one []Stored
-			if one, err = a.loadAll([]locator{s.at}); err == nil {
-				out[i] = one[0]
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }

@@ -18,13 +18,13 @@ func TestRetryIsAnsweredWithTheStoredReceipt(t *testing.T) {
 	w.submit(submission(evidence.ContractFinal)) // batch 1, in flight for the time being
 	subs := submissions(5)
 	req := w.request(subs...)
-	first, err := w.a.Submit(t.Context(), req)
+	first, err := stored(w.a.Submit(t.Context(), req))
 	if err != nil {
 		t.Fatal(err)
 	}
 	again := func(when string, r *evidence.Request) {
 		t.Helper()
-		got, err := w.a.Submit(t.Context(), r)
+		got, err := stored(w.a.Submit(t.Context(), r))
 		if err != nil {
 			t.Fatalf("%s: %v", when, err)
 		}
@@ -64,7 +64,7 @@ func TestStoredAndNewInOneRequest(t *testing.T) {
 	before := w.submit(old...)
 	fresh := submissions(3)
 	req := w.request(fresh[0], old[2], fresh[1], old[0], fresh[2])
-	got, err := w.a.Submit(t.Context(), req)
+	got, err := stored(w.a.Submit(t.Context(), req))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestConcurrentDuplicatesAreStoredOnce(t *testing.T) {
 		go func() {
 			defer wg.Done()
 			var err error
-			if answers[i], err = w.a.Submit(context.Background(), req); err != nil {
+			if answers[i], err = stored(w.a.Submit(context.Background(), req)); err != nil {
 				t.Error(err)
 			}
 		}()
@@ -235,7 +235,7 @@ func TestAGroupSharesOneReceipt(t *testing.T) {
 	send := func(n int) {
 		req := w.request(submissions(n)...)
 		go func() {
-			got, err := w.a.Submit(context.Background(), req)
+			got, err := stored(w.a.Submit(context.Background(), req))
 			answers <- answer{got, err}
 		}()
 	}
@@ -359,7 +359,7 @@ func TestContextEnds(t *testing.T) {
 	release()
 	// It was stored all the same, and a retry finds it.
 	until(t, "the retry is answered with what is stored", func() bool {
-		got, err := w.a.Submit(t.Context(), req)
+		got, err := stored(w.a.Submit(t.Context(), req))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -260,26 +260,21 @@ type measured struct {
 
 // Submit stores a request and counts what became of it. What was refused is
 // counted by problem code where it is answered.
-func (a measured) Submit(ctx context.Context, req *evidence.Request) ([]archive.Stored, error) {
+func (a measured) Submit(ctx context.Context, req *evidence.Request) (*archive.Taken, error) {
 	began := time.Now()
-	stored, err := a.Archive.Submit(ctx, req)
+	taken, err := a.Archive.Submit(ctx, req)
 	if err != nil {
 		a.m.intake.requests.WithLabelValues("refused").Inc()
 		return nil, err
 	}
 	a.m.intake.took.Observe(time.Since(began).Seconds())
-	fresh := 0
-	for i := range stored {
-		if stored[i].New {
-			fresh++
-		}
-	}
+	all, fresh := taken.Count()
 	result := "known"
 	if fresh > 0 {
 		result = "stored"
 	}
 	a.m.intake.requests.WithLabelValues(result).Inc()
 	a.m.intake.records.WithLabelValues("stored").Add(float64(fresh))
-	a.m.intake.records.WithLabelValues("known").Add(float64(len(stored) - fresh))
-	return stored, nil
+	a.m.intake.records.WithLabelValues("known").Add(float64(all - fresh))
+	return taken, nil
 }

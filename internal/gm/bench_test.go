@@ -2,6 +2,7 @@ package gm
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"math/big"
 	"testing"
 
@@ -84,5 +85,34 @@ func BenchmarkHash(b *testing.B) {
 				h.sum(data)
 			}
 		})
+	}
+}
+
+// BenchmarkSM3Many is one by one hashing and hashing in bulk of the same messages.
+func BenchmarkSM3Many(b *testing.B) {
+	for _, size := range []int{65, recordSize, 900} {
+		for _, count := range []int{1, 3, 16, 100, 1000} {
+			messages := make([][]byte, count)
+			for i := range messages {
+				messages[i] = make([]byte, size)
+			}
+			sums := make([][32]byte, count)
+			b.Run(fmt.Sprintf("%dx%d/single", count, size), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(count * size))
+				for b.Loop() {
+					for i, msg := range messages {
+						sums[i] = SM3(msg)
+					}
+				}
+			})
+			b.Run(fmt.Sprintf("%dx%d/many", count, size), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(count * size))
+				for b.Loop() {
+					SM3Many(sums, nil, messages)
+				}
+			})
+		}
 	}
 }

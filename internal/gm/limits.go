@@ -18,4 +18,9 @@ const (
 	// maxPreamble bounds the comment line before the PEM block: a member id and a key name fit
 	// several times.
 	maxPreamble = 256
+	// maxManyPrefix is the longest prefix of SM3Many: it shares the first block with the message.
+	maxManyPrefix = 63
+	// minLanes is the number of messages from which wide registers pay: a step in all lanes takes
+	// about the time of two steps of one message.
+	minLanes = 3
 )

@@ -22,14 +22,6 @@ func BenchmarkNodeHash(b *testing.B) {
 	}
 }
 
-func BenchmarkRoot(b *testing.B) {
-	_, leaves := entries(1000)
-	b.ReportAllocs()
-	for b.Loop() {
-		Root(leaves)
-	}
-}
-
 // BenchmarkPaths makes the paths of all leaves of one request.
 func BenchmarkPaths(b *testing.B) {
 	_, leaves := entries(1000)
@@ -86,4 +78,52 @@ func BenchmarkVerifyConsistency(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkLeafHashes is one by one hashing and hashing in bulk of the same entries.
+func BenchmarkLeafHashes(b *testing.B) {
+	for _, c := range []struct{ count, size int }{{100, 600}, {1000, 900}} {
+		list := make([][]byte, c.count)
+		for i := range list {
+			list[i] = make([]byte, c.size)
+		}
+		run := func(name string, hash func([][]byte) []Digest) {
+			b.Run(fmt.Sprintf("%dx%d/%s", c.count, c.size, name), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(c.count * c.size))
+				for b.Loop() {
+					hash(list)
+				}
+			})
+		}
+		run("single", func(list [][]byte) []Digest {
+			out := make([]Digest, len(list))
+			for i, e := range list {
+				out[i] = LeafHash(e)
+			}
+			return out
+		})
+		run("bulk", LeafHashes)
+	}
+}
+
+// BenchmarkTree builds a tree of 1000 leaves: leaf by leaf, at once, and the root alone.
+func BenchmarkTree(b *testing.B) {
+	_, leaves := entries(1000)
+	run := func(name string, build func()) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				build()
+			}
+		})
+	}
+	run("single", func() {
+		tree := new(Tree)
+		for _, leaf := range leaves {
+			tree.Append(leaf)
+		}
+	})
+	run("bulk", func() { NewTree(leaves) })
+	run("root", func() { Root(leaves) })
 }

@@ -104,15 +104,6 @@ func LeafHash(data []byte) Digest {
 	return h.out
 }
 
-// LeafHashes are the leaf hashes of many entries, in their order.
-func LeafHashes(entries [][]byte) []Digest {
-	out := make([]Digest, len(entries))
-	for i, e := range entries {
-		out[i] = LeafHash(e)
-	}
-	return out
-}
-
 // NodeHash is the hash of an inner node over its two children.
 func NodeHash(l, r Digest) Digest {
 	h := hashers.Get().(*hasher)

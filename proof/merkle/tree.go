@@ -156,14 +156,7 @@ type Tree struct{ levels [][]Digest }
 // NewTree is the tree over leaf hashes.
 func NewTree(leaves []Digest) *Tree {
 	t := new(Tree)
-	for level := leaves; len(level) > 0; {
-		t.levels = append(t.levels, slices.Clone(level))
-		next := make([]Digest, len(level)/2)
-		for i := range next {
-			next[i] = NodeHash(level[2*i], level[2*i+1])
-		}
-		level = next
-	}
+	t.Append(leaves...)
 	return t
 }
 
@@ -175,19 +168,25 @@ func (t *Tree) Size() uint64 {
 	return uint64(len(t.levels[0]))
 }
 
-// Append adds leaf hashes.
+// Append adds leaf hashes. Many in one call take much less time than one by one, because each level
+// is hashed in bulk.
 func (t *Tree) Append(leaves ...Digest) {
-	for _, leaf := range leaves {
-		nodes, err := Append(t.Size(), leaf, t)
-		if err != nil {
-			panic(err) // a tree in memory has its own nodes and cannot reach MaxSize
+	if len(leaves) == 0 {
+		return
+	}
+	if len(t.levels) == 0 {
+		t.levels = [][]Digest{nil}
+	}
+	t.levels[0] = append(t.levels[0], leaves...)
+	for level := 0; len(t.levels[level]) > 1; level++ {
+		if level+1 == len(t.levels) {
+			t.levels = append(t.levels, nil)
 		}
-		for _, n := range nodes {
-			if int(n.Level) == len(t.levels) {
-				t.levels = append(t.levels, nil)
-			}
-			t.levels[n.Level] = append(t.levels[n.Level], n.Digest)
-		}
+		below, above := t.levels[level], t.levels[level+1]
+		have, want := len(above), len(below)/2
+		above = slices.Grow(above, want-have)[:want]
+		nodeHashes(above[have:], below[2*have:2*want])
+		t.levels[level+1] = above
 	}
 }
 
@@ -199,25 +198,19 @@ func (t *Tree) Node(level uint8, index uint64) (Digest, error) {
 	return t.levels[level][index], nil
 }
 
-// Root is the root over leaf hashes, in O(log n) memory.
+// Root is the root over leaf hashes. It leaves them as they are, and needs memory for one in 256.
 func Root(leaves []Digest) Digest {
 	if len(leaves) == 0 {
 		return emptyRoot
 	}
-	// stack holds the roots of the complete subtrees so far, one per set bit of the count.
-	stack := make([]Digest, 0, bits.Len(uint(len(leaves))))
-	for i, d := range leaves {
-		for n := i; n&1 == 1; n >>= 1 {
-			d = NodeHash(stack[len(stack)-1], d)
-			stack = stack[:len(stack)-1]
-		}
-		stack = append(stack, d)
+	// Complete subtrees of bulkSize leaves are nodes of one level of the tree, so their roots, and
+	// that of the rest, are put together as leaves are.
+	roots := make([]Digest, 0, (len(leaves)+bulkSize-1)/bulkSize)
+	level := make([]Digest, min(bulkSize, len(leaves)))
+	for some := range slices.Chunk(leaves, bulkSize) {
+		roots = append(roots, subroot(level[:copy(level, some)]))
 	}
-	acc := stack[len(stack)-1]
-	for _, d := range slices.Backward(stack[:len(stack)-1]) {
-		acc = NodeHash(d, acc)
-	}
-	return acc
+	return subroot(roots)
 }
 
 // Inclusion is the path of the leaf at index in the tree over leaf hashes. It hashes all of them:

@@ -124,7 +124,8 @@ type Archive struct {
 	committed      atomic.Uint64
 	shares         shares // of the backlog
 
-	stopped atomic.Pointer[error] // why nothing is accepted any more
+	stopped atomic.Pointer[error]    // why nothing is accepted any more
+	lost    atomic.Pointer[lostList] // what a restored folder lacks; replaced by Open and by the outbox
 
 	// mu guards what follows. The writer alone replaces open and adds to closing,
 	// the outbox alone takes from closing and changes queue.

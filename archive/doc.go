@@ -43,7 +43,9 @@
 //	journal/SEQ.journal                       open; or full and without a footer
 //	outbox/SEQ-DIGEST.batch                   closed; the chain is not known to have its header
 //	batches/FOLDER/SEQ-DIGEST.batch           closed and on the chain
-//	index/                                    goleveldb, derived from the files above
+//	index/                                    derived from the files above
+//	lost/                                     restored.go: what a restored folder lacks, and journals put aside
+//	RESTORED                                  the folder was put back from a backup and not opened since
 //
 // SEQ has 16 decimal digits, DIGEST is the SM3 digest of the signed header in
 // hex, FOLDER is SEQ/256 in 14 digits. A batch file is the preface "QFBATCH"

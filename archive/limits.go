@@ -127,6 +127,16 @@ const (
 	// intakeBytes is what a record has beyond its submission, at most about: room
 	// is made for so much, and a longer one only costs a copy.
 	intakeBytes = 320
+	// restoredSkip is how many seqs a restored archive leaves out. An earlier life
+	// may have promised all that its backlog had room for in receipts that are not
+	// known any more: that is some tens of full batches, and more only where the
+	// register of keys changed with each of them. Seqs cost nothing.
+	restoredSkip = 1 << 16
+	// maxLostShown bounds the lost batches that Status lists; the file has all.
+	maxLostShown = 100
+	// maxLostList bounds the file of lost batches: ten million of them, a month of
+	// four a second.
+	maxLostList = 1 << 29
 	// maxFooterPayload bounds a footer as read: 128 bytes a record of a full
 	// batch are 32 MiB, and one stream never has more than 2^20 records.
 	maxFooterPayload = 160 << 20

@@ -24,6 +24,7 @@ func (a *Archive) deliver(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
+			a.lookBehind()
 			poke(a.nudge)
 		case <-a.rouse:
 		case <-timer.C:

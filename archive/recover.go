@@ -33,6 +33,9 @@ type recovery struct {
 //     takes its place; the others wait for their footers;
 //  4. counters and clock.
 //
+// A folder that was put back from a backup is first brought into a state in which
+// nothing of an earlier life is gone on with, see restored.go.
+//
 // All of it can be repeated after a crash during it.
 func (a *Archive) recover() (err error) {
 	for _, dir := range []string{a.cfg.Dir, a.path(journalDir), a.path(outboxDir), a.path(batchesDir)} {
@@ -44,6 +47,14 @@ func (a *Archive) recover() (err error) {
 		return err
 	}
 	if err := removeLeftovers(a.disk, a.path(journalDir)); err != nil {
+		return err
+	}
+	restored, floor := a.isRestored(), uint64(0)
+	if restored {
+		if floor, err = a.leaveBehind(); err != nil {
+			return err
+		}
+	} else if err := a.recallLost(); err != nil {
 		return err
 	}
 	if err := a.openIndex(); err != nil {
@@ -67,7 +78,12 @@ func (a *Archive) recover() (err error) {
 	if err != nil {
 		return fmt.Errorf("asking the chain for the last batch: %w", err)
 	}
-	if err := r.openBatch(last); err != nil {
+	if restored {
+		err = r.goOnBehind(last, floor)
+	} else {
+		err = r.openBatch(last)
+	}
+	if err != nil {
 		return err
 	}
 	a.queue = r.queue

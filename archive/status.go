@@ -12,7 +12,8 @@ type AlarmKind string
 const (
 	// AlarmTampered: the chain or a file contradicts this archive.
 	AlarmTampered AlarmKind = "tampered"
-	// AlarmGap: a journal was lost; its receipts cannot be kept.
+	// AlarmGap: a journal was lost, or the folder was put back from a backup; there
+	// are receipts that cannot be kept.
 	AlarmGap AlarmKind = "gap"
 	// AlarmFailed: a write failed; the node must be started again.
 	AlarmFailed AlarmKind = "failed"
@@ -64,6 +65,7 @@ type Status struct {
 	Pending   uint64 // records that wait for their group
 	FreeBytes uint64 // room on the disk, 0 where it is not known
 	Alarms    []Alarm
+	Lost      LostStatus // own batches that a restored folder lacks
 }
 
 // Status returns the state at one moment.
@@ -74,6 +76,9 @@ func (a *Archive) Status() Status {
 	}
 	if free, err := a.disk.free(a.cfg.Dir); err == nil {
 		s.FreeBytes = free
+	}
+	if l := a.lost.Load(); l != nil {
+		s.Lost = l.status()
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -85,29 +85,3 @@ func signedOf(_ any, err error, get func() *Signed) (*Signed, error) {
 	}
 	return get(), nil
 }
-
-func BenchmarkParseRequest100(b *testing.B) {
-	r, _ := newTestRequest(b, 100)
-	b.SetBytes(int64(len(r.Raw)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ParseRequest(r.Raw); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkParseRecord(b *testing.B) {
-	sub, err := sample(ContractFinal).Marshal()
-	if err != nil {
-		b.Fatal(err)
-	}
-	raw := AppendRecord(nil, Intake{Node: "court-a", ReceivedAt: testTime}, sub)
-	b.SetBytes(int64(len(raw)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ParseRecord(raw); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

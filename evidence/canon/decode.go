@@ -3,11 +3,8 @@ package canon
 import (
 	"bytes"
 	"fmt"
-	"iter"
-	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // A SyntaxError says where and why input was refused. Field is the path of the
@@ -28,49 +25,40 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("field %q: %s (at byte %d)", e.Field, e.Problem, e.Offset)
 }
 
-// Schema is the set of keys that an object may have.
-type Schema struct {
-	names    []string
-	optional []bool
+// frame is one object or array that is being read. Frames keep of a value's
+// path only what it costs nothing to keep; an error makes the words of it.
+type frame struct {
+	schema *Schema // of an object's keys, or one of those below
+	index  int     // of the member or element in schema or array, -1 before the first; without names where the key stands
+	start  int     // where the value of that member or element begins, -1 between two of them
 }
 
-// Fields makes a Schema from key names in rising order; a name that ends in
-// "?" may be absent. It panics on names out of order, which is a programming
-// error and found by the first test that touches the schema.
-func Fields(names ...string) *Schema {
-	s := &Schema{}
-	for _, n := range names {
-		name, opt := strings.CutSuffix(n, "?")
-		if k := len(s.names); k > 0 && s.names[k-1] >= name {
-			panic("canon: schema out of order at " + name)
-		}
-		s.names = append(s.names, name)
-		s.optional = append(s.optional, opt)
-	}
-	return s
-}
-
-// pathStep is one step from the root to the value being read.
-type pathStep struct {
-	name  string
-	index int // -1 for an object member
-}
+// What has no schema: arrays, and objects whose keys are any, in canonical or
+// in free spelling.
+var inArray, freeKeys, looseKeys = &Schema{}, &Schema{}, &Schema{}
 
 // Decoder reads one canonical document from left to right. Its first error
 // stays: every later call returns zero values, so callers check [Decoder.End]
 // once. It is not safe for concurrent use.
+//
+// Strings, digests, hex and integers have a short way each for what is well
+// formed; whatever it does not take goes the long way from the same place,
+// which alone says what is wrong.
 type Decoder struct {
-	data []byte
-	pos  int
-	path []pathStep
-	err  *SyntaxError
+	data   []byte
+	pos    int
+	err    *SyntaxError
+	depth  int // frames in use
+	frames [MaxDepth]frame
 }
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // NewDecoder returns a Decoder over data, which the caller must not change
 // while decoding.
 func NewDecoder(data []byte) *Decoder {
 	d := &Decoder{data: data}
-	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+	if bytes.HasPrefix(data, byteOrderMark) {
 		d.Fail("begins with a byte order mark; remove it")
 	}
 	return d
@@ -104,41 +92,57 @@ func (d *Decoder) Fail(format string, args ...any) {
 // FailAt records a problem with the member or element name below the value
 // being read.
 func (d *Decoder) FailAt(name, format string, args ...any) {
-	d.push(pathStep{name: name, index: -1})
+	if d.err != nil {
+		return
+	}
 	d.Fail(format, args...)
-	d.pop()
+	if d.err.Field != "" {
+		name = d.err.Field + "." + name
+	}
+	d.err.Field = name
 }
 
+// field is the path of the value being read.
 func (d *Decoder) field() string {
 	var b strings.Builder
-	for _, s := range d.path {
-		if s.index >= 0 {
+	for _, f := range d.frames[:d.depth] {
+		switch {
+		case f.start < 0: // the object or array itself, which its parent names
+		case f.schema == inArray:
 			b.WriteByte('[')
-			b.WriteString(strconv.Itoa(s.index))
+			b.WriteString(strconv.Itoa(f.index))
 			b.WriteByte(']')
-			continue
+		default:
+			if b.Len() > 0 {
+				b.WriteByte('.')
+			}
+			b.WriteString(d.memberName(f))
 		}
-		if b.Len() > 0 {
-			b.WriteByte('.')
-		}
-		b.WriteString(s.name)
 	}
 	return b.String()
 }
 
-func (d *Decoder) push(s pathStep) { d.path = append(d.path, s) }
-func (d *Decoder) pop()            { d.path = d.path[:len(d.path)-1] }
+// memberName is the key of the member that is being read of an object.
+func (d *Decoder) memberName(f frame) string {
+	again := liberal{Decoder{data: d.data, pos: f.index}}
+	switch f.schema {
+	case freeKeys:
+		return fieldName(string(again.chars(maxKey, false)))
+	case looseKeys:
+		return string(again.text())
+	}
+	return f.schema.names[f.index]
+}
 
 // expect consumes c.
 func (d *Decoder) expect(c byte) bool {
-	if d.err != nil {
-		return false
-	}
-	if d.pos < len(d.data) && d.data[d.pos] == c {
+	if d.err == nil && d.pos < len(d.data) && d.data[d.pos] == c {
 		d.pos++
 		return true
 	}
-	d.unexpected(strconv.QuoteRune(rune(c)))
+	if d.err == nil {
+		d.unexpected(strconv.QuoteRune(rune(c)))
+	}
 	return false
 }
 
@@ -164,275 +168,28 @@ func (d *Decoder) peek() byte {
 	return d.data[d.pos]
 }
 
-func (d *Decoder) enter(c byte) bool {
-	if len(d.path) >= MaxDepth {
+// enter opens an object or array, which c begins.
+func (d *Decoder) enter(c byte, s *Schema) bool {
+	if d.depth >= MaxDepth {
 		d.Fail("nests deeper than %d levels", MaxDepth)
 	}
-	return d.expect(c)
-}
-
-// Object reads an object whose keys are those of s, yielding each key with the
-// Decoder standing at its value; the loop body must read that value. Missing
-// required keys and unknown keys are errors.
-func (d *Decoder) Object(s *Schema) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		if !d.enter('{') {
-			return
-		}
-		next, first := 0, true
-		for d.err == nil && d.peek() != '}' {
-			if !first && !d.expect(',') {
-				return
-			}
-			first = false
-			i, ok := d.key(s, next)
-			if !ok {
-				return
-			}
-			next = i + 1
-			if !d.member(s.names[i], yield) {
-				return
-			}
-		}
-		if d.expect('}') {
-			d.missing(s, next, len(s.names))
-		}
-	}
-}
-
-// member yields one key with the path pushed; it reports whether to go on.
-func (d *Decoder) member(name string, yield func(string) bool) bool {
-	d.push(pathStep{name: name, index: -1})
-	defer d.pop()
-	before := d.pos
-	if !yield(name) {
-		d.Fail("was not read to its end")
+	if !d.expect(c) {
 		return false
 	}
-	if d.err == nil && d.pos == before {
-		d.Fail("was not read")
-	}
-	return d.err == nil
+	d.frames[d.depth] = frame{s, -1, -1}
+	d.depth++
+	return true
 }
 
-// key reads `"name":` and returns the name's index in s, which must be at
-// least from: keys rise.
-func (d *Decoder) key(s *Schema, from int) (int, bool) {
-	name := d.str(maxKey, false)
-	if d.err != nil {
-		return 0, false
-	}
-	i, known := slices.BinarySearch(s.names, name)
-	switch {
-	case !known:
-		d.unknown(s, name)
-	case i == from-1:
-		d.FailAt(name, "appears twice")
-	case i < from:
-		d.FailAt(name, "is out of order: keys are sorted in canonical JSON (RFC 8785)")
-	default:
-		d.missing(s, from, i)
-	}
-	return i, d.expect(':')
-}
-
-func (d *Decoder) unknown(s *Schema, name string) {
-	for _, n := range s.names {
-		if strings.EqualFold(n, name) {
-			d.FailAt(n, "is spelt %q; keys are lower case", name)
-			return
-		}
-	}
-	d.Fail("has the unknown field %q; known here: %s", fieldName(name), strings.Join(s.names, ", "))
-}
-
-// missing fails if a required key of s[from:to] was passed over.
-func (d *Decoder) missing(s *Schema, from, to int) {
-	for i := from; i < to; i++ {
-		if !s.optional[i] {
-			d.FailAt(s.names[i], "is missing, or not in sorted order")
-			return
-		}
-	}
-}
-
-// Array reads an array of min to max elements, yielding each index with the
-// Decoder standing at the element, which the loop body must read.
-func (d *Decoder) Array(min, max int) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		if !d.enter('[') {
-			return
-		}
-		n := 0
-		for ; d.err == nil && d.peek() != ']'; n++ {
-			if n > 0 && !d.expect(',') {
-				return
-			}
-			if n >= max {
-				d.Fail("has more than %d elements", max)
-				return
-			}
-			if !d.element(n, yield) {
-				return
-			}
-		}
-		if d.expect(']') && n < min {
-			d.Fail("has %d elements; at least %d are needed", n, min)
-		}
-	}
-}
-
-func (d *Decoder) element(n int, yield func(int) bool) bool {
-	d.push(pathStep{index: n})
-	defer d.pop()
-	before := d.pos
-	if !yield(n) {
-		d.Fail("was not read to its end")
+// leave closes what enter opened, which c ends.
+func (d *Decoder) leave(c byte) bool {
+	d.frames[d.depth-1].start = -1
+	if !d.expect(c) {
 		return false
 	}
-	if d.err == nil && d.pos == before {
-		d.Fail("was not read")
-	}
-	return d.err == nil
-}
-
-// Int reads an integer in [min, max]; max is at most [MaxInt].
-func (d *Decoder) Int(min, max uint64) uint64 {
-	if d.err != nil {
-		return 0
-	}
-	start := d.pos
-	for d.pos < len(d.data) && '0' <= d.data[d.pos] && d.data[d.pos] <= '9' {
-		d.pos++
-	}
-	digits := d.data[start:d.pos]
-	switch c := d.peek(); {
-	case len(digits) == 0 && c == '-':
-		d.Fail("is negative; integers are 0 to 2^53-1")
-		return 0
-	case len(digits) == 0:
-		d.unexpected("an integer")
-		return 0
-	case c == '.' || c == 'e' || c == 'E':
-		d.Fail("is not an integer: fractions and exponents are refused")
-		return 0
-	case len(digits) > 1 && digits[0] == '0':
-		d.Fail("has a leading zero")
-		return 0
-	}
-	v, err := strconv.ParseUint(string(digits), 10, 64)
-	if err != nil || v > MaxInt {
-		d.Fail("is above 2^53-1")
-		return 0
-	}
-	if v < min || v > max {
-		d.Fail("is out of range; allowed are %d to %d", min, max)
-		return 0
-	}
-	return v
-}
-
-// Bool reads true or false.
-func (d *Decoder) Bool() bool {
-	for _, v := range []bool{true, false} {
-		if text := strconv.FormatBool(v); d.err == nil && bytes.HasPrefix(d.data[d.pos:], []byte(text)) {
-			d.pos += len(text)
-			return v
-		}
-	}
-	if d.err == nil {
-		d.unexpected("true or false")
-	}
-	return false
-}
-
-// Raw returns the bytes of the next value, which must be canonical, without
-// copying them.
-func (d *Decoder) Raw() []byte {
-	start := d.pos
-	d.skip()
-	if d.err != nil {
-		return nil
-	}
-	return d.data[start:d.pos:d.pos]
+	d.depth--
+	return true
 }
 
 // Offset returns how many bytes have been read.
 func (d *Decoder) Offset() int { return d.pos }
-
-// skip reads any canonical value.
-func (d *Decoder) skip() {
-	switch c := d.peek(); {
-	case c == '{':
-		d.skipObject()
-	case c == '[':
-		for range d.Array(0, MaxInt) {
-			d.skip()
-		}
-	case c == '"':
-		d.str(len(d.data), true)
-	case c == 't' || c == 'f':
-		d.Bool()
-	default:
-		d.Int(0, MaxInt)
-	}
-}
-
-func (d *Decoder) skipObject() {
-	if !d.enter('{') {
-		return
-	}
-	last := ""
-	for first := true; d.err == nil && d.peek() != '}'; first = false {
-		if !first && !d.expect(',') {
-			return
-		}
-		name := d.str(maxKey, false)
-		switch {
-		case d.err != nil:
-			return
-		case !isASCII(name):
-			d.Fail("has a key that is not ASCII")
-		case !first && name == last:
-			d.FailAt(fieldName(name), "appears twice")
-		case !first && name < last:
-			d.FailAt(fieldName(name), "is out of order: keys are sorted in canonical JSON (RFC 8785)")
-		}
-		last = name
-		if !d.expect(':') {
-			return
-		}
-		d.push(pathStep{name: fieldName(name), index: -1})
-		d.skip()
-		d.pop()
-	}
-	d.expect('}')
-}
-
-// fieldName is a key as an error may name it: as it stands where it could be a
-// field's name, letters and underscores with at most a few digits behind them.
-func fieldName(key string) string {
-	letters := strings.TrimRight(key, "0123456789")
-	if len(key) > 32 || len(letters) == 0 || len(key)-len(letters) > 3 || strings.Trim(letters, fieldLetters) != "" {
-		return "…"
-	}
-	return key
-}
-
-const fieldLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
-
-func isASCII(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
-
-// IsCanonical says why data is not one canonical value, or returns nil.
-func IsCanonical(data []byte) error {
-	d := NewDecoder(data)
-	d.skip()
-	return d.End()
-}

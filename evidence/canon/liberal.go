@@ -46,7 +46,7 @@ func (l *liberal) value(out []byte) []byte {
 	case c == '[':
 		return l.array(out)
 	case c == '"':
-		return AppendString(out, l.text())
+		return appendString(out, l.text())
 	case c == 't' || c == 'f':
 		return strconv.AppendBool(out, l.Bool())
 	default:
@@ -54,23 +54,31 @@ func (l *liberal) value(out []byte) []byte {
 	}
 }
 
+// member is where one member of an object stands in the output.
+type member struct {
+	name     []byte
+	from, to int
+}
+
+// object appends the members as they come, and puts them in order after.
 func (l *liberal) object(out []byte) []byte {
-	type pair struct {
-		name  string
-		value []byte
-	}
-	var pairs []pair
-	if !l.enter('{') {
+	if !l.enter('{', looseKeys) {
 		return nil
 	}
+	f := &l.frames[l.depth-1]
+	var few [16]member
+	members, sorted := few[:0], true
+	out = append(out, '{')
 	l.space()
 	for first := true; l.err == nil && l.peek() != '}'; first = false {
+		f.start = -1
 		if !first && !l.expect(',') {
 			return nil
 		}
 		l.space()
-		name := l.text()
-		if l.err == nil && (!isASCII(name) || len(name) > maxKey || strings.Contains(name, "\n")) {
+		m := member{from: len(out)}
+		at := l.pos
+		if m.name = l.text(); l.err == nil && (!isASCII(m.name) || len(m.name) > maxKey || bytes.IndexByte(m.name, '\n') >= 0) {
 			l.Fail("has a key that is not at most %d printable ASCII characters", maxKey)
 		}
 		l.space()
@@ -78,88 +86,109 @@ func (l *liberal) object(out []byte) []byte {
 			return nil
 		}
 		l.space()
-		l.push(pathStep{name: name, index: -1})
-		pairs = append(pairs, pair{name, l.value(nil)})
-		l.pop()
+		f.index, f.start = at, l.pos
+		out = append(appendString(out, m.name), ':')
+		out = l.value(out)
+		f.start = -1
 		l.space()
+		out = append(out, ',')
+		m.to = len(out)
+		sorted = sorted && (first || bytes.Compare(members[len(members)-1].name, m.name) < 0)
+		members = append(members, m)
 	}
-	if !l.expect('}') {
+	if l.err != nil || !l.leave('}') {
 		return nil
 	}
-	slices.SortStableFunc(pairs, func(a, b pair) int { return strings.Compare(a.name, b.name) })
-	out = append(out, '{')
-	for i, p := range pairs {
-		if i > 0 {
-			if pairs[i-1].name == p.name {
-				l.FailAt(p.name, "appears twice")
-				return nil
-			}
-			out = append(out, ',')
-		}
-		out = append(AppendString(out, p.name), ':')
-		out = append(out, p.value...)
+	if !sorted {
+		l.sort(out, members)
 	}
-	return append(out, '}')
+	return append(bytes.TrimSuffix(out, []byte(",")), '}')
+}
+
+// sort puts the members of an object, which end the output, in order.
+func (l *liberal) sort(out []byte, members []member) {
+	slices.SortStableFunc(members, func(a, b member) int { return bytes.Compare(a.name, b.name) })
+	to := members[0].from
+	for _, m := range members {
+		to = min(to, m.from)
+	}
+	unsorted := slices.Clone(out[to:])
+	begin := to
+	for i, m := range members {
+		if i > 0 && bytes.Equal(members[i-1].name, m.name) {
+			l.FailAt(string(m.name), "appears twice")
+			return
+		}
+		to += copy(out[to:], unsorted[m.from-begin:m.to-begin])
+	}
 }
 
 func (l *liberal) array(out []byte) []byte {
-	if !l.enter('[') {
+	if !l.enter('[', inArray) {
 		return nil
 	}
 	out = append(out, '[')
 	l.space()
-	for n := 0; l.err == nil && l.peek() != ']'; n++ {
-		if n > 0 {
-			if !l.expect(',') {
-				return nil
-			}
+	for l.element(MaxInt) {
+		f := &l.frames[l.depth-1]
+		if f.index > 0 {
 			out = append(out, ',')
 		}
 		l.space()
-		l.push(pathStep{index: n})
 		out = l.value(out)
-		l.pop()
+		f.start = -1
 		l.space()
 	}
-	if !l.expect(']') {
+	if l.err != nil || !l.leave(']') {
 		return nil
 	}
 	return append(out, ']')
 }
 
-// text reads a string with any of JSON's escapes (RFC 8259 §7).
-func (l *liberal) text() string {
+// text reads a string with any of JSON's escapes (RFC 8259 §7) and returns its
+// characters, which are a part of the input unless it has escapes.
+func (l *liberal) text() []byte {
 	if !l.expect('"') {
-		return ""
+		return nil
 	}
+	start, copied := l.pos, false
 	var out []byte
 	for l.pos < len(l.data) {
 		c := l.data[l.pos]
 		switch {
 		case c == '"':
+			if !copied {
+				out = l.data[start:l.pos]
+			}
 			l.pos++
-			return string(out)
+			return out
 		case c == '\\':
+			if !copied {
+				out, copied = slices.Clone(l.data[start:l.pos]), true
+			}
 			r, ok := l.escape()
 			if !ok {
-				return ""
+				return nil
 			}
 			out = utf8.AppendRune(out, r)
 		case c < 0x20 || c == 0x7f:
 			l.Fail("has a control character (U+%04X)", c)
-			return ""
+			return nil
 		default:
 			from := l.pos
-			if c < utf8.RuneSelf {
+			for l.pos < len(l.data) && plain[l.data[l.pos]] {
 				l.pos++
-			} else if !l.rune() {
-				return ""
 			}
-			out = append(out, l.data[from:l.pos]...)
+			if l.pos == from && !l.rune() {
+				return nil
+			}
+			if copied {
+				out = append(out, l.data[from:l.pos]...)
+			}
 		}
 	}
 	l.Fail("is a string without an end")
-	return ""
+	return nil
 }
 
 // escape reads one escape sequence and returns its character.

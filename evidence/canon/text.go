@@ -8,43 +8,67 @@ import (
 
 // String reads a string of at most max bytes without control,
 // bidirectional-format or zero-width characters.
-func (d *Decoder) String(max int) string { return d.str(max, false) }
+func (d *Decoder) String(max int) string { return string(d.chars(max, false)) }
+
+// StringLike is String, and returns last where the string is the same: a field
+// that mostly repeats is not allocated each time.
+func (d *Decoder) StringLike(max int, last string) string {
+	raw := d.chars(max, false)
+	if string(raw) == last {
+		return last
+	}
+	return string(raw)
+}
 
 // Text reads a string of at most max bytes in which line feeds are allowed:
 // a signed note inside a proof file.
-func (d *Decoder) Text(max int) string { return d.str(max, true) }
+func (d *Decoder) Text(max int) string { return string(d.chars(max, true)) }
 
-// str reads a string in its canonical spelling.
-func (d *Decoder) str(max int, lines bool) string {
-	if !d.expect('"') {
-		return ""
+// plain are the characters that stand for themselves in a string and need no
+// look at what is around them.
+var plain = func() (is [256]bool) {
+	for c := 0x20; c < 0x7f; c++ {
+		is[c] = c != '"' && c != '\\'
 	}
-	start := d.pos
+	return is
+}()
+
+// chars reads a string in its canonical spelling and returns its characters,
+// which are a part of the input unless it has escapes.
+func (d *Decoder) chars(max int, lines bool) []byte {
+	if !d.expect('"') {
+		return nil
+	}
+	start, at := d.pos, d.pos
+	for at < len(d.data) && plain[d.data[at]] {
+		at++
+	}
+	d.pos = at
 	for d.pos < len(d.data) {
 		switch c := d.data[d.pos]; {
 		case c == '"':
 			raw := d.data[start:d.pos]
 			if len(raw) > max {
 				d.Fail("is longer than %d bytes", max)
-				return ""
+				return nil
 			}
 			d.pos++
-			return string(raw)
+			return raw
 		case c == '\\':
 			return d.escaped(start, max, lines)
 		case c < 0x20 || c == 0x7f:
 			d.Fail("has a control character (U+%04X)", c)
-			return ""
+			return nil
 		case c < utf8.RuneSelf:
 			d.pos++
 		default:
 			if !d.rune() {
-				return ""
+				return nil
 			}
 		}
 	}
 	d.Fail("is a string without an end")
-	return ""
+	return nil
 }
 
 // rune consumes one character beyond ASCII.
@@ -60,14 +84,14 @@ func (d *Decoder) rune() bool {
 
 // escaped goes on with a string from its first backslash; start is where the
 // string's text begins.
-func (d *Decoder) escaped(start, max int, lines bool) string {
+func (d *Decoder) escaped(start, max int, lines bool) []byte {
 	out := slices.Clone(d.data[start:d.pos])
 	for d.pos < len(d.data) && len(out) <= max {
 		c := d.data[d.pos]
 		switch {
 		case c == '"':
 			d.pos++
-			return string(out)
+			return out
 		case c == '\\':
 			e := byte(0)
 			if d.pos+1 < len(d.data) {
@@ -80,19 +104,22 @@ func (d *Decoder) escaped(start, max int, lines bool) string {
 				out = append(out, '\n')
 			default:
 				d.Fail("has an escape that canonical JSON does not use, or one of a control character")
-				return ""
+				return nil
 			}
 			d.pos += 2
 		case c < 0x20 || c == 0x7f:
 			d.Fail("has a control character (U+%04X)", c)
-			return ""
+			return nil
 		case c < utf8.RuneSelf:
-			out = append(out, c)
-			d.pos++
+			from := d.pos
+			for d.pos < len(d.data) && plain[d.data[d.pos]] {
+				d.pos++
+			}
+			out = append(out, d.data[from:d.pos]...)
 		default:
 			from := d.pos
 			if !d.rune() {
-				return ""
+				return nil
 			}
 			out = append(out, d.data[from:d.pos]...)
 		}
@@ -102,7 +129,7 @@ func (d *Decoder) escaped(start, max int, lines bool) string {
 	} else {
 		d.Fail("is a string without an end")
 	}
-	return ""
+	return nil
 }
 
 // charProblem says why a character beyond ASCII may not stand in a string, or

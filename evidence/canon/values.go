@@ -1,7 +1,6 @@
 package canon
 
 import (
-	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -9,52 +8,136 @@ import (
 	"qifeng/proof/merkle"
 )
 
-// Enum reads a string that must be one of allowed.
+// Enum reads a string that must be one of allowed, and returns that one.
 func (d *Decoder) Enum(allowed ...string) string {
-	s := d.str(64, false)
-	if d.err == nil && !slices.Contains(allowed, s) {
-		d.Fail("is not in the list; allowed are %s", strings.Join(allowed, ", "))
-		return ""
+	if i := d.Choice(allowed); i >= 0 {
+		return allowed[i]
 	}
-	return s
+	return ""
+}
+
+// Choice reads a string that must be one of allowed and returns its place in
+// the list, -1 after an error.
+func (d *Decoder) Choice(allowed []string) int {
+	s := d.chars(64, false)
+	if d.err != nil {
+		return -1
+	}
+	for i, a := range allowed {
+		if string(s) == a {
+			return i
+		}
+	}
+	d.Fail("is not in the list; allowed are %s", strings.Join(allowed, ", "))
+	return -1
+}
+
+// notHex is the value of what is no lower-case hex digit.
+const notHex = 0xff
+
+var hexValues = func() (v [256]byte) {
+	for i := range v {
+		v[i] = notHex
+	}
+	for i, c := range []byte(hexDigits) {
+		v[c] = byte(i)
+	}
+	return v
+}()
+
+// decodeHex decodes 2*len(out) characters at the beginning of text into out and
+// reports whether all of them are lower-case hex digits.
+func decodeHex(out, text []byte) bool {
+	text = text[:2*len(out)]
+	bad := byte(0)
+	for i := range out {
+		hi, lo := hexValues[text[2*i]], hexValues[text[2*i+1]]
+		out[i] = hi<<4 | lo&15
+		bad |= hi | lo
+	}
+	return bad < 16
 }
 
 // HexInto reads lower-case hex of exactly len(out) bytes into out.
 func (d *Decoder) HexInto(out []byte) {
-	s := d.str(max(256, 2*len(out)), false)
+	if text := d.quoted(2 * len(out)); text != nil && decodeHex(out, text) {
+		d.pos += len(text) + 2
+		return
+	}
+	d.oddHex(len(out))
+	clear(out)
+}
+
+// quoted returns the n bytes between two quotes at the position, without
+// consuming or judging them, or nil.
+func (d *Decoder) quoted(n int) []byte {
+	if d.err != nil || len(d.data)-d.pos < n+2 || d.data[d.pos] != '"' || d.data[d.pos+n+1] != '"' {
+		return nil
+	}
+	return d.data[d.pos+1 : d.pos+n+1]
+}
+
+// oddHex reads what is not hex of n bytes and says why.
+func (d *Decoder) oddHex(n int) {
+	s := d.chars(max(256, 2*n), false)
 	if d.err != nil {
 		return
 	}
-	if len(s) != 2*len(out) {
-		d.Fail("has %d characters; %d hex digits are needed", len(s), 2*len(out))
+	if len(s) != 2*n {
+		d.Fail("has %d characters; %d hex digits are needed", len(s), 2*n)
 		return
 	}
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+	for _, c := range s {
+		if hexValues[c] == notHex {
 			d.Fail("has %q; only the digits 0-9 and a-f are hex here", c)
 			return
 		}
 	}
-	// The length and the alphabet are checked: Decode cannot fail.
-	_, _ = hex.Decode(out, []byte(s))
+	d.Fail("is not hex") // not reached: the short way takes all that is
 }
 
 // Hex reads lower-case hex of exactly n bytes and returns it as it stands.
 func (d *Decoder) Hex(n int) string {
-	start := d.pos
-	buf := make([]byte, n)
-	d.HexInto(buf)
-	if d.err != nil {
+	text := d.quoted(2 * n)
+	if text == nil || slices.ContainsFunc(text, func(c byte) bool { return hexValues[c] == notHex }) {
+		d.oddHex(n)
 		return ""
 	}
-	return string(d.data[start+1 : d.pos-1])
+	d.pos += len(text) + 2
+	return string(text)
 }
 
 var digestFields = Fields("sha256", "sm3")
 
+// The parts of a digest pair's text, all of which is of one length.
+const (
+	digestHead = `{"sha256":"`
+	digestMid  = `","sm3":"`
+	digestTail = `"}`
+	midAt      = len(digestHead) + 64
+	tailAt     = midAt + len(digestMid) + 64
+
+	// DigestBytes is the length of a digest pair in a document.
+	DigestBytes = tailAt + len(digestTail)
+)
+
 // Digest reads a digest pair {"sha256":…,"sm3":…}.
-func (d *Decoder) Digest() merkle.Digest {
-	var out merkle.Digest
+func (d *Decoder) Digest() (out merkle.Digest) {
+	d.DigestInto(&out)
+	return out
+}
+
+// DigestInto is Digest into a place that the caller has.
+func (d *Decoder) DigestInto(out *merkle.Digest) {
+	if d.err == nil && d.depth < MaxDepth && len(d.data)-d.pos >= DigestBytes {
+		text := d.data[d.pos : d.pos+DigestBytes]
+		if string(text[:len(digestHead)]) == digestHead && string(text[midAt:midAt+len(digestMid)]) == digestMid &&
+			string(text[tailAt:]) == digestTail &&
+			decodeHex(out.SHA256[:], text[len(digestHead):]) && decodeHex(out.SM3[:], text[midAt+len(digestMid):]) {
+			d.pos += DigestBytes
+			return
+		}
+	}
 	for key := range d.Object(digestFields) {
 		switch key {
 		case "sha256":
@@ -63,7 +146,6 @@ func (d *Decoder) Digest() merkle.Digest {
 			d.HexInto(out.SM3[:])
 		}
 	}
-	return out
 }
 
 // Digests reads an array of at most max digest pairs, a Merkle path.
@@ -80,14 +162,39 @@ const TimeLayout = "2006-01-02T15:04:05.000Z"
 
 // Time reads a time in [TimeLayout], from the year 2000 to 9999.
 func (d *Decoder) Time() time.Time {
-	s := d.str(64, false)
+	s := d.chars(64, false)
 	if d.err != nil {
 		return time.Time{}
 	}
-	t, err := time.Parse(TimeLayout, s)
-	if err != nil || t.Format(TimeLayout) != s || t.Year() < 2000 {
+	t, ok := parseTime(s)
+	if !ok {
 		d.Fail("is not a time like 2026-11-21T08:00:00.000Z (UTC, three decimals, from the year 2000)")
 		return time.Time{}
 	}
 	return t
+}
+
+// parseTime reads s in exactly [TimeLayout]; a day that its month does not have
+// and a leap second are no times.
+func parseTime(s []byte) (time.Time, bool) {
+	if len(s) != len(TimeLayout) || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' || s[19] != '.' || s[23] != 'Z' {
+		return time.Time{}, false
+	}
+	bad := false
+	number := func(digits []byte) (n int) {
+		for _, c := range digits {
+			bad = bad || c < '0' || c > '9'
+			n = 10*n + int(c-'0')
+		}
+		return n
+	}
+	year, month, day := number(s[0:4]), time.Month(number(s[5:7])), number(s[8:10])
+	hour, minute, second, milli := number(s[11:13]), number(s[14:16]), number(s[17:19]), number(s[20:23])
+	if bad || year < 2000 || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}, false
+	}
+	// Date takes the 30th of February for the 2nd of March: then it is another day.
+	t := time.Date(year, month, day, hour, minute, second, milli*int(time.Millisecond), time.UTC)
+	y, m, dd := t.Date()
+	return t, y == year && m == month && dd == day
 }

@@ -81,6 +81,11 @@ func Parse(data []byte) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proof file: %w", err)
 	}
+	return parseCanonical(data)
+}
+
+// parseCanonical is Parse of what is canonical already; it refuses what is not.
+func parseCanonical(data []byte) (*File, error) {
 	f := &File{}
 	d := canon.NewDecoder(data)
 	for key := range d.Object(fileFields) {
@@ -217,7 +222,29 @@ func (f *File) parseParts() (err error) {
 
 // Marshal returns the file as it is written, spread over lines.
 func (f *File) Marshal() ([]byte, error) {
-	w := &canon.Writer{}
+	line, err := f.Compact()
+	if err != nil {
+		return nil, err
+	}
+	out := canon.Indent(line, indentDepth)
+	if len(out) > MaxFileBytes {
+		return nil, fmt.Errorf("proof file: has %d bytes, more than %d", len(out), MaxFileBytes)
+	}
+	return out, nil
+}
+
+// Compact returns the file on one line, as it stands inside other JSON. It is
+// read again before it is returned: what nobody could read is not written.
+func (f *File) Compact() ([]byte, error) {
+	out := f.canonical()
+	if _, err := parseCanonical(out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (f *File) canonical() []byte {
+	w := canon.NewWriter(make([]byte, 0, 2*(len(f.Record)+len(f.Statement.Signed)+len(f.Receipt.Head))))
 	w.Object().Key("anchors").Array().EndArray()
 	if b := f.Batch; b != nil {
 		w.Key("batch").Object().Key("entry").String(string(b.Entry)).Key("index").Int(b.Index).Key("path").Digests(b.Path).
@@ -235,11 +262,7 @@ func (f *File) Marshal() ([]byte, error) {
 	w.Key("record").String(string(f.Record))
 	w.Key("statement").Object().Key("path").Digests(f.Statement.Path).Key("signed").String(string(f.Statement.Signed)).EndObject()
 	w.Key("type").String(fileType).Key("v").Int(fileVersion).EndObject()
-	out := canon.Indent(w.Bytes(), indentDepth)
-	if _, err := Parse(out); err != nil {
-		return nil, err
-	}
-	return out, nil
+	return w.Bytes()
 }
 
 // RecordOf returns the record inside, which must have been parsed.

@@ -181,7 +181,7 @@ func TestParametersAreAsDescribed(t *testing.T) {
 // values are some to put into a parameter, right and wrong.
 func (w *world) values(p map[string]any) []string {
 	if p["x-ignored-if-invalid"] == true { // what they mean is not in their schema
-		return []string{fmt.Sprint(p["example"]), "", "?", "wait=", "wait=abc", "wait=1, respond-async", "wait=0"}
+		return []string{fmt.Sprint(p["example"]), "", "?", "wait=", "wait=abc", "wait=1, respond-async", "wait=0", "return=minimal", "return=representation"}
 	}
 	var out []string
 	for range 8 {
@@ -463,6 +463,11 @@ func (w *world) provoke(t *testing.T, o *op, ask func(*apitest.TestNode, *op, as
 	a, body := w.ask(o), w.body(t, o)
 	ask(w.TestNode, o, a, body)
 	ask(w.TestNode, o, a, body) // again
+	if o.method == http.MethodPost {
+		short := a
+		short.head = append(short.head, "Prefer", "return=minimal")
+		ask(w.TestNode, o, short, w.body(t, o))
+	}
 	long := a
 	long.query = url.Values{"x": {strings.Repeat("x", 3000)}}
 	ask(w.TestNode, o, long, body)

@@ -127,6 +127,7 @@ func makeExamples(t *testing.T) {
 	files["record-id.txt"] = []byte(req.Submissions[0].ID())
 	files["dossier.txt"] = []byte(sub.Dossier)
 	files["digest.txt"] = fmt.Appendf(nil, "sm3:%x", sub.Digest.SM3)
+	get("compact.json", "POST", "/v1/records", req.Raw, "Prefer", "return=minimal, wait=10")
 	get("submitted.json", "POST", "/v1/records", req.Raw, "Prefer", "wait=10")
 	get("records.json", "GET", "/v1/records/"+string(req.Submissions[0].ID()), nil)
 	get("proof.json", "GET", "/v1/records/"+string(req.Submissions[0].ID())+"/proof", nil)

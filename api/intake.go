@@ -9,36 +9,49 @@ import (
 	"qifeng/evidence"
 )
 
+// intake is what became of a request, in the form in which it is answered.
+type intake struct {
+	whole   bool             // the receipt is one for all of it
+	receipt archive.Range    // if whole
+	stored  []archive.Stored // if not
+}
+
 // takeIn reads a request's body and stores what is in it. A slot is taken only
 // when the whole body is there, so slow senders hold none; slot and memory are
 // given back before the caller waits for a state.
-func (s *Server) takeIn(c *gin.Context) ([]archive.Stored, error) {
+func (s *Server) takeIn(c *gin.Context, minimal bool) (in intake, err error) {
 	defer releaseBody(c)
 	body, err := io.ReadAll(c.Request.Body)
 	if err != nil {
-		return nil, bodyFault(err)
+		return in, bodyFault(err)
 	}
 	select {
 	case s.intakes <- struct{}{}:
 		defer func() { <-s.intakes }()
 	default:
-		return nil, &fault{kind: busy, retry: retryAfter, detail: "too many requests are being taken in"}
+		return in, &fault{kind: busy, retry: retryAfter, detail: "too many requests are being taken in"}
 	}
 	req, err := evidence.ParseRequest(body)
 	if err != nil {
-		return nil, bodyInvalid(err)
+		return in, bodyInvalid(err)
 	}
 	if err := s.limitKey(req.Statement); err != nil {
-		return nil, err
+		return in, err
 	}
 	taken, err := s.cfg.Archive.Submit(c.Request.Context(), req)
 	s.chargeKey(req.Statement, len(req.Submissions), err)
 	if err != nil {
-		return nil, refusedRequest(err)
+		return in, refusedRequest(err)
 	}
-	stored, err := taken.Stored()
-	if err != nil {
-		return nil, refusedRequest(err)
+	if minimal {
+		// Whether these are the records of the request is not asked here: the sender
+		// makes the root out of what it sent.
+		if in.receipt, in.whole = taken.Range(); in.whole {
+			return in, nil
+		}
 	}
-	return stored, checkStored(req, stored)
+	if in.stored, err = taken.Stored(); err != nil {
+		return in, refusedRequest(err)
+	}
+	return in, checkStored(req, in.stored)
 }

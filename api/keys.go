@@ -38,9 +38,9 @@ func (s *Server) postKey(c *gin.Context) error {
 		return err
 	}
 	d := keyWait
-	if asked := preferredWait(c.Request.Header); asked > 0 {
+	if asked := preferred(c.Request.Header).wait; asked > 0 {
 		d = asked
-		applied(c, d)
+		applied(c, preferences{wait: d})
 	}
 	err = s.wait(c, d, func() (bool, error) {
 		key, done, err = s.effect(entry)

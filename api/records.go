@@ -12,20 +12,24 @@ import (
 	"qifeng/evidence"
 )
 
-// postRecords takes in one request: POST /v1/records.
+// postRecords takes in one request: POST /v1/records. Whoever prefers the minimal
+// answer gets one receipt for the whole request, if all of it is new.
 func (s *Server) postRecords(c *gin.Context) error {
-	stored, err := s.takeIn(c)
+	want := preferred(c.Request.Header)
+	in, err := s.takeIn(c, want.minimal)
 	if err != nil {
 		return err
 	}
-	d := preferredWait(c.Request.Header)
-	records, err := s.await(c, stored, wire.Sealed, d)
+	if in.whole {
+		return s.giveRange(c, &in.receipt, want.wait)
+	}
+	records, err := s.await(c, in.stored, wire.Sealed, want.wait)
 	if err != nil {
 		return err
 	}
-	applied(c, d)
+	applied(c, preferences{wait: want.wait})
 	status := http.StatusOK
-	if anyNew(stored) {
+	if anyNew(in.stored) {
 		status = http.StatusCreated
 	}
 	return render(c, status, wire.Submitted{
@@ -48,7 +52,7 @@ func (s *Server) getRecord(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	d := preferredWait(c.Request.Header)
+	d := preferred(c.Request.Header).wait
 	records, err := s.await(c, stored, until, d)
 	if err == nil {
 		err = s.tellRevoked(records, stored)
@@ -56,7 +60,7 @@ func (s *Server) getRecord(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	applied(c, d)
+	applied(c, preferences{wait: d})
 	return render(c, http.StatusOK, wire.Records{Records: records})
 }
 
@@ -92,11 +96,11 @@ func (s *Server) getProof(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	d := preferredWait(c.Request.Header)
+	d := preferred(c.Request.Header).wait
 	if err := s.waitAny(c, stored, d); err != nil {
 		return err
 	}
-	applied(c, d)
+	applied(c, preferences{wait: d})
 	// Read again: the header and the stream's path exist only since the batch
 	// was closed, which may have been during the wait.
 	if stored, err = s.stored(c, id); err != nil {

@@ -250,6 +250,62 @@ func TestRetryStoresNothingTwice(t *testing.T) {
 	}
 }
 
+// TestMinimalAnswer asks for the compact form and gets it where all is new, and
+// the full form, told by the header, where it is not.
+func TestMinimalAnswer(t *testing.T) {
+	n := apitest.NewNode(t, apitest.Options{})
+	post := func(req *evidence.Request, prefer string, status int, told string) []byte {
+		t.Helper()
+		resp, body := call(t, n, "POST", "/v1/records", req.Raw, "Prefer", prefer)
+		if got := resp.Header.Get("Preference-Applied"); resp.StatusCode != status || got != told {
+			t.Fatalf("Prefer %q: %d, applied %q: %s", prefer, resp.StatusCode, got, body)
+		}
+		return body
+	}
+	decode := func(body []byte, out any) {
+		t.Helper()
+		dec := json.NewDecoder(bytes.NewReader(body))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(out); err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+	}
+	req := request(t, n, contract(n, "a"), contract(n, "b"), contract(n, "c"))
+	var short wire.Compact
+	decode(post(req, "return=minimal", http.StatusCreated, "return=minimal"), &short)
+	if short.Chain != n.Chain || short.State != wire.Accepted || short.Node != apitest.Node || short.Seq == 0 || short.Count != 3 {
+		t.Errorf("answer %+v", short)
+	}
+	head, err := evidence.ParseReceiptHead([]byte(short.Receipt.Head))
+	if err != nil || head.Count != 3 || short.Receipt.First != 0 || len(short.Receipt.Path) != 0 {
+		t.Errorf("receipt %+v: %v", short.Receipt, err)
+	}
+	var long wire.Submitted
+	decode(post(req, "return=minimal", http.StatusOK, ""), &long)
+	if len(long.Records) != 3 || parseFile(t, long.Records[1].File).Receipt.Index != 1 {
+		t.Errorf("the retry is answered with %+v", long)
+	}
+	decode(post(request(t, n, req.Submissions[0].Submission, contract(n, "d")), "return=minimal", http.StatusCreated, ""), &long)
+	if len(long.Records) != 2 {
+		t.Errorf("what is new in part is answered with %+v", long)
+	}
+	n.Ledger.Auto()
+	decode(post(request(t, n, contract(n, "e")), "return=minimal, wait=10", http.StatusCreated, "return=minimal, wait=10"), &short)
+	if short.State != wire.Sealed {
+		t.Errorf("state %s after the wait", short.State)
+	}
+	decode(post(request(t, n, contract(n, "f")), "return=representation", http.StatusCreated, ""), &long)
+}
+
+func parseFile(t *testing.T, raw []byte) *proof.File {
+	t.Helper()
+	f, err := proof.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 func TestFullRequest(t *testing.T) {
 	n := apitest.NewNode(t, apitest.Options{})
 	n.Ledger.Auto()

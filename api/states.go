@@ -55,7 +55,7 @@ func (s *Server) describe(stored []archive.Stored, states []wire.State) ([]wire.
 	out := make([]wire.Record, len(stored))
 	for i := range stored {
 		st := &stored[i]
-		file, err := receiptFile(s.cfg.Chain.ChainID(), st).Marshal()
+		file, err := receiptFile(s.cfg.Chain.ChainID(), st).Compact()
 		if err != nil {
 			return nil, fmt.Errorf("writing the receipt of %s: %w", st.ID, err)
 		}

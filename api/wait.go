@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,24 +9,33 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// preferredWait reads `Prefer: wait=N` (RFC 7240 §4.3), cut to maxWait. What it
-// does not understand it ignores, as the RFC demands.
-func preferredWait(h http.Header) time.Duration {
-	for _, line := range h.Values("Prefer") {
+// preferences are those of RFC 7240 that the server knows.
+type preferences struct {
+	minimal bool          // return=minimal (§4.2)
+	wait    time.Duration // wait=N (§4.3), cut to maxWait
+}
+
+// preferred reads `Prefer`. What it does not understand it ignores, and of a
+// preference that stands twice the first counts, as the RFC demands (§2).
+func preferred(h http.Header) (p preferences) {
+	var seenReturn, seenWait bool
+	for _, line := range h["Prefer"] {
 		for pref := range strings.SplitSeq(line, ",") {
 			pref, _, _ = strings.Cut(pref, ";")
-			name, value, ok := strings.Cut(strings.TrimSpace(pref), "=")
-			if !ok || !strings.EqualFold(strings.TrimSpace(name), "wait") {
-				continue
+			name, value, _ := strings.Cut(pref, "=")
+			name, value = strings.TrimSpace(name), strings.Trim(strings.TrimSpace(value), `"`)
+			switch {
+			case !seenReturn && strings.EqualFold(name, "return"):
+				p.minimal, seenReturn = value == "minimal", true
+			case !seenWait && strings.EqualFold(name, "wait"):
+				n, err := strconv.ParseUint(value, 10, 31)
+				if seenWait = true; err == nil {
+					p.wait = min(time.Duration(n)*time.Second, maxWait)
+				}
 			}
-			n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31)
-			if err != nil {
-				return 0 // the first counts (RFC 7240 §2), and it says nothing
-			}
-			return min(time.Duration(n)*time.Second, maxWait)
 		}
 	}
-	return 0
+	return p
 }
 
 // wait calls reached at once and after every change of the ledger until it says
@@ -70,9 +78,15 @@ func (s *Server) wait(c *gin.Context, d time.Duration, reached func() (bool, err
 	}
 }
 
-// applied tells the caller which preference was honoured.
-func applied(c *gin.Context, d time.Duration) {
-	if d > 0 {
-		c.Header("Preference-Applied", fmt.Sprintf("wait=%d", int(d/time.Second)))
+// applied tells the caller which preferences were honoured.
+func applied(c *gin.Context, p preferences) {
+	wait := "wait=" + strconv.Itoa(int(p.wait/time.Second))
+	switch {
+	case p.minimal && p.wait > 0:
+		c.Header("Preference-Applied", "return=minimal, "+wait)
+	case p.minimal:
+		c.Header("Preference-Applied", "return=minimal")
+	case p.wait > 0:
+		c.Header("Preference-Applied", wait)
 	}
 }

@@ -2,8 +2,11 @@ package api
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/gin-gonic/gin"
 )
 
 func TestPreferredWait(t *testing.T) {
@@ -27,8 +30,40 @@ func TestPreferredWait(t *testing.T) {
 		{[]string{"waiting=5"}, 0},
 		{[]string{",,=;"}, 0},
 	} {
-		if got := preferredWait(http.Header{"Prefer": tc.lines}); got != tc.want {
+		if got := preferred(http.Header{"Prefer": tc.lines}).wait; got != tc.want {
 			t.Errorf("Prefer %q: %s, want %s", tc.lines, got, tc.want)
+		}
+	}
+}
+
+func TestPreferredReturn(t *testing.T) {
+	for _, tc := range []struct {
+		lines []string
+		want  preferences
+		told  string
+	}{
+		{nil, preferences{}, ""},
+		{[]string{"return=minimal"}, preferences{minimal: true}, "return=minimal"},
+		{[]string{`Return = "minimal"; x=y`}, preferences{minimal: true}, "return=minimal"},
+		{[]string{"return=representation"}, preferences{}, ""},
+		{[]string{"return"}, preferences{}, ""},
+		{[]string{"return=MINIMAL"}, preferences{}, ""},
+		{[]string{"minimal"}, preferences{}, ""},
+		{[]string{"return=representation, return=minimal"}, preferences{}, ""},
+		{[]string{"return=minimal, return=representation"}, preferences{minimal: true}, "return=minimal"},
+		{[]string{"return=minimal, wait=5"}, preferences{true, 5 * time.Second}, "return=minimal, wait=5"},
+		{[]string{"wait=5", "respond-async, return=minimal"}, preferences{true, 5 * time.Second}, "return=minimal, wait=5"},
+		{[]string{"wait=x, wait=5, return=minimal"}, preferences{minimal: true}, "return=minimal"},
+		{[]string{"wait=99"}, preferences{wait: maxWait}, "wait=30"},
+	} {
+		got := preferred(http.Header{"Prefer": tc.lines})
+		if got != tc.want {
+			t.Errorf("Prefer %q: %+v, want %+v", tc.lines, got, tc.want)
+		}
+		c, _ := gin.CreateTestContext(httptest.NewRecorder())
+		applied(c, got)
+		if told := c.Writer.Header().Get("Preference-Applied"); told != tc.told {
+			t.Errorf("Prefer %q: applied %q, want %q", tc.lines, told, tc.told)
 		}
 	}
 }

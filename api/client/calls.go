@@ -15,15 +15,22 @@ import (
 
 // Submit sends the canonical bytes of a signed request ([evidence.Request].Raw)
 // and, with a wait, has the node hold the answer until all is sealed or the
-// wait ends. Check the answer with [VerifySubmitted].
+// wait ends. Check the answer with [VerifySubmitted]. The node is asked for one
+// receipt for the whole, and the records' files are made here: they are what it
+// would have answered in full.
 func (c *Client) Submit(ctx context.Context, request []byte, wait time.Duration) (*Submitted, error) {
-	k := call{method: http.MethodPost, path: "/v1/records", body: request, wait: wait, max: maxRecordsAnswer}
-	body, _, err := c.do(ctx, k)
+	a, err := c.SubmitCompact(ctx, request, wait)
 	if err != nil {
 		return nil, err
 	}
-	out := &Submitted{}
-	return out, decode(k, body, out)
+	if a.Full != nil {
+		return a.Full, nil
+	}
+	req, err := evidence.ParseRequest(request)
+	if err != nil {
+		return nil, fmt.Errorf("%w: it is for a request that cannot be read: %w", ErrReceipt, err)
+	}
+	return a.Range.Submitted(req)
 }
 
 // Record gets every leaf of an id, as it stands.

@@ -151,6 +151,8 @@ type call struct {
 	wait   time.Duration
 	max    int64                 // bound of a good answer
 	final  func(status int) bool // statuses that are answers; default 2xx
+
+	minimal bool // return=minimal
 }
 
 // do sends c until it is answered, the attempts are used up or ctx ends. It
@@ -222,8 +224,8 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	if k.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if k.wait > 0 {
-		req.Header.Set("Prefer", fmt.Sprintf("wait=%d", int((min(k.wait, MaxWait)+time.Second-1)/time.Second)))
+	if p := k.prefer(); p != "" {
+		req.Header.Set("Prefer", p)
 	}
 	// What is posted is signed inside. Each attempt is signed anew, last of all.
 	if c.opt.Signer != nil && k.method == http.MethodGet {
@@ -232,6 +234,21 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 		}
 	}
 	return req, nil
+}
+
+// prefer is the Prefer header (RFC 7240), empty where there is nothing to say.
+func (k *call) prefer() string {
+	p := ""
+	if k.minimal {
+		p = "return=minimal"
+	}
+	if k.wait > 0 {
+		if p != "" {
+			p += ", "
+		}
+		p += "wait=" + strconv.Itoa(int((min(k.wait, MaxWait)+time.Second-1)/time.Second))
+	}
+	return p
 }
 
 // get fetches path and decodes the JSON answer into out.

@@ -23,6 +23,10 @@ const (
 	// maxProblem bounds a problem document, which is below 2 KiB.
 	maxProblem = 16 << 10
 
+	// maxHeads bounds the heads that a RangeVerifier remembers, 600 bytes each. Only
+	// the newest few are asked for again.
+	maxHeads = 256
+
 	// MaxWait is the longest wait that a node honours in one request.
 	MaxWait = 30 * time.Second
 

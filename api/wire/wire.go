@@ -52,6 +52,31 @@ type Submitted struct {
 	Records []Record `json:"records"`
 }
 
+// Compact answers POST /v1/records where the caller prefers return=minimal and
+// the whole request came in new: one receipt for all its records, from which the
+// sender makes each record's proof file (docs/spec/receipt.md).
+type Compact struct {
+	Chain   string       `json:"chain"`
+	Count   uint64       `json:"count"` // records, as many as submissions were sent
+	Node    string       `json:"node"`  // member that took them in
+	Receipt RangeReceipt `json:"receipt"`
+	Seq     uint64       `json:"seq"`   // their batch on that node
+	State   State        `json:"state"` // as of this answer
+}
+
+// RangeReceipt is a node's promise for records that stand together under one head.
+type RangeReceipt struct {
+	First uint64   `json:"first"` // index of the first of them
+	Head  string   `json:"head"`  // signed receipt head
+	Path  []Digest `json:"path"`  // range path to the head's root (docs/spec/merkle.md)
+}
+
+// Digest is a digest pair, in lower-case hex.
+type Digest struct {
+	SHA256 string `json:"sha256"`
+	SM3    string `json:"sm3"`
+}
+
 // Records answers GET /v1/records/{id} and the two look-ups.
 type Records struct {
 	Records []Record `json:"records"`

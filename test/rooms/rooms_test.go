@@ -30,9 +30,9 @@ var ranks = map[string]int{
 	"archive":              6, "chain": 6, "genesis": 6,
 	"api/wire": 7, "api/httpsig": 7,
 	"api/client": 8, "api": 8,
-	"api/monitor": 9,
-	"node":        10,
-	"":            11, // main.go
+	"api/monitor": 9, "bench": 9,
+	"node": 10,
+	"":     11, // main.go
 }
 
 // onlyIn says which packages may import a library, and why nobody else.
@@ -49,6 +49,8 @@ var onlyIn = []struct {
 	{"github.com/dunglas/httpsfv", []string{"api/httpsig"}, "one room reads structured fields and holds what the parser panics on"},
 	{"github.com/gin-gonic/", []string{"api"}, "HTTP routing is the API's"},
 	{"github.com/spf13/cobra", []string{"node"}, "the command line is the node's"},
+	{"github.com/valyala/fasthttp", []string{"bench"}, "the lean client is the load generator's; what serves and submits in earnest is net/http"},
+	{"github.com/HdrHistogram/", []string{"bench"}, "latencies are the load generator's"},
 	{"github.com/prometheus/", []string{"node"}, "the other rooms tell of numbers by hooks of their own; one room decides what a metric is"},
 	{"filippo.io/torchwood", nil, "it is the stock tool that tests hold our exports against; it pulls in net/http"},
 	{"golang.org/x/mod", nil, "it is the second implementation that tests compare with"},

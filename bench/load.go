@@ -139,6 +139,8 @@ func prepare(cfg Config) (*load, []*Maker, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	// A submitter in bulk checks one receipt for the whole request (docs/spec/receipt.md).
+	l.target.prefer = "return=minimal"
 	makers := make([]*Maker, cfg.Connections)
 	for i := range makers {
 		if makers[i], err = NewMaker(cfg.By, cfg.Records); err != nil {
@@ -271,7 +273,7 @@ func (l *load) accept(who int, m *Maker, a answer, due, now time.Time, sampled b
 		return
 	}
 	s := &sample{due: due, index: i, submission: bytes.Clone(m.Submission(i)), id: evidence.IDOf(m.Pair(i)),
-		pair: m.Pair(i), answer: bytes.Clone(a.body)}
+		request: bytes.Clone(m.made().raw), answer: bytes.Clone(a.body)}
 	l.samples.Add(1)
 	l.sampling.Go(func() {
 		defer func() { <-l.waiting }()

@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,7 +12,6 @@ import (
 	"qifeng/api/client"
 	"qifeng/evidence"
 	"qifeng/proof"
-	"qifeng/proof/merkle"
 )
 
 // budget lets through at most rate samples a second.
@@ -47,7 +45,7 @@ type sample struct {
 	index      int // within its request
 	submission []byte
 	id         evidence.ID
-	pair       merkle.Digest
+	request    []byte
 	answer     []byte
 }
 
@@ -87,25 +85,22 @@ func (l *load) wrong(s *sample, err error) {
 	l.note(fmt.Sprintf("%s does not verify: %v", s.id, err))
 }
 
-// checkReceipt checks that the answer promises the very record that was sent:
-// signed by the node's intake key, leaf and path.
+// checkReceipt checks that the answer promises all of the very request that was
+// sent: signed by the node's intake key, leaves and path.
 func (l *load) checkReceipt(s *sample) error {
-	var all client.Submitted
-	if err := json.Unmarshal(s.answer, &all); err != nil {
-		return err
-	}
-	if len(all.Records) != l.cfg.Records {
-		return fmt.Errorf("%d records for %d submissions", len(all.Records), l.cfg.Records)
-	}
-	rec := all.Records[s.index]
-	if rec.ID != string(s.id) {
-		return fmt.Errorf("it is for %s", rec.ID)
-	}
-	f, err := proof.Parse(rec.File)
+	req, err := evidence.ParseRequest(s.request)
 	if err != nil {
 		return err
 	}
-	return client.VerifyReceipt(f, l.cfg.Policy, client.Sent{Submission: s.submission, Key: l.cfg.By.Signer.Public()})
+	a, err := client.ParseAnswer(s.answer)
+	if err != nil {
+		return err
+	}
+	if a.Range != nil {
+		return a.Range.Verify(req, l.cfg.Policy)
+	}
+	_, err = client.VerifySubmitted(a.Full, req, l.cfg.Policy, l.cfg.By.Signer.Public())
+	return err
 }
 
 // checkProof verifies offline, by the caller's policy.

@@ -50,12 +50,18 @@ func (c *Client) SubmitCompact(ctx context.Context, request []byte, wait time.Du
 	if err != nil {
 		return nil, err
 	}
+	return ParseAnswer(body)
+}
+
+// ParseAnswer reads the body of a node's answer to a request, in either form, for
+// whoever has sent it by other means than a [Client]. It checks nothing but form.
+func ParseAnswer(body []byte) (*Answer, error) {
 	var got struct {
 		wire.Compact
 		Records []Record `json:"records"`
 	}
-	if err := decode(k, body, &got); err != nil {
-		return nil, err
+	if err := json.Unmarshal(body, &got); err != nil {
+		return nil, fmt.Errorf("reading the answer to a request: %w", err)
 	}
 	if got.Records != nil { // the form is told by what is there: a proxy may drop headers
 		return &Answer{Full: &Submitted{Chain: got.Chain, State: got.State, Records: got.Records}}, nil

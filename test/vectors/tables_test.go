@@ -121,6 +121,7 @@ type merkleFile struct {
 	Roots       []pairJSON        `json:"roots"` // by size, from 0
 	Inclusion   []inclusionCase   `json:"inclusion"`
 	Consistency []consistencyCase `json:"consistency"`
+	Range       []rangeCase       `json:"range"`
 }
 
 type inclusionCase struct {
@@ -141,6 +142,16 @@ type consistencyCase struct {
 	New   pairJSON   `json:"new"`
 	Path  []pairJSON `json:"path"`
 	Valid bool       `json:"valid"`
+}
+
+type rangeCase struct {
+	Name   string     `json:"name"`
+	First  uint64     `json:"first"`
+	Leaves []pairJSON `json:"leaves"` // leaf hashes
+	Size   uint64     `json:"size"`
+	Path   []pairJSON `json:"path"`
+	Root   pairJSON   `json:"root"`
+	Valid  bool       `json:"valid"`
 }
 
 func pairsOf(ds []merkle.Digest) []pairJSON {
@@ -203,6 +214,35 @@ func merkleVectors() (out merkleFile) {
 			add("path sm3", mn[0], mn[1], old, now, slices.Concat([]merkle.Digest{flipped(path[0], true)}, path[1:]), false)
 		}
 	}
+	out.Range = rangeVectors(tree)
+	return out
+}
+
+// rangeVectors are true range paths, each with what breaks it.
+func rangeVectors(tree *merkle.Tree) (out []rangeCase) {
+	for _, at := range [][3]uint64{{0, 1, 1}, {0, 3, 3}, {1, 2, 3}, {2, 5, 7}, {0, 4, 8}, {3, 5, 8}, {6, 7, 7}, {5, 12, 13}, {16, 17, 17}, {15, 20, 33}} {
+		lo, size := at[0], at[2]
+		var leaves []merkle.Digest
+		for i := lo; i < at[1]; i++ {
+			leaves = append(leaves, must(tree.Node(0, i)))
+		}
+		path := must(merkle.RangeAt(lo, at[1], size, tree))
+		root := must(merkle.RootAt(size, tree))
+		add := func(name string, leaves []merkle.Digest, first, size uint64, path []merkle.Digest, root merkle.Digest, valid bool) {
+			out = append(out, rangeCase{fmt.Sprintf("%d to %d of %d %s", lo, at[1], at[2], name), first, pairsOf(leaves), size, pairsOf(path), pairOf(root), valid})
+		}
+		add("true", leaves, lo, size, path, root, true)
+		add("too long", leaves, lo, size, append(slices.Clone(path), root), root, false)
+		add("no leaf", nil, lo, size, path, root, false)
+		add("beyond the end", leaves, size, size, path, root, false)
+		add("leaf sm3", slices.Concat(leaves[:len(leaves)-1], []merkle.Digest{flipped(leaves[len(leaves)-1], true)}), lo, size, path, root, false)
+		add("root sha256", leaves, lo, size, path, flipped(root, false), false)
+		if len(path) > 0 {
+			add("too short", leaves, lo, size, path[1:], root, false)
+			add("path sha256", leaves, lo, size, slices.Concat([]merkle.Digest{flipped(path[0], false)}, path[1:]), root, false)
+			add("other place", leaves, lo^1, size, path, root, false)
+		}
+	}
 	return out
 }
 
@@ -225,6 +265,12 @@ func TestMerkle(t *testing.T) {
 		err := merkle.VerifyInclusion(c.Leaf.digest(), c.Index, c.Size, digestsOf(c.Path), c.Root.digest())
 		if (err == nil) != c.Valid {
 			t.Errorf("inclusion %s: %v, want valid: %v", c.Name, err, c.Valid)
+		}
+	}
+	for _, c := range f.Range {
+		err := merkle.VerifyRange(digestsOf(c.Leaves), c.First, c.Size, digestsOf(c.Path), c.Root.digest())
+		if (err == nil) != c.Valid {
+			t.Errorf("range %s: %v, want valid: %v", c.Name, err, c.Valid)
 		}
 	}
 	for _, c := range f.Consistency {

@@ -52,7 +52,7 @@ func ParseBatch(raw []byte) (*Batch, error) {
 				d.Fail("is before first_received_at")
 			}
 		case "node":
-			b.Node = decodeMember(d)
+			b.Node = decodeMember(d, "")
 		case "registry_size":
 			b.RegistrySize = d.Int(1, canon.MaxInt)
 		case "seq":

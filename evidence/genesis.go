@@ -68,7 +68,7 @@ func (c *Card) decodeField(d *canon.Decoder, key string) {
 	case "consensus":
 		c.Consensus = decodePublicKey(d, gm.Ed25519)
 	case "id":
-		c.ID = decodeMember(d)
+		c.ID = decodeMember(d, "")
 	case "intake":
 		c.Intake = decodePublicKey(d, gm.SM2)
 	case "log":

@@ -51,9 +51,9 @@ func ParseKeyEntry(raw []byte) (*KeyEntry, error) {
 		case "action":
 			k.Action = Action(d.Enum(string(Register), string(Revoke)))
 		case "key":
-			k.Key = decodeKeyName(d)
+			k.Key = decodeKeyName(d, "")
 		case "member":
-			k.Member = decodeMember(d)
+			k.Member = decodeMember(d, "")
 		case "public_key":
 			k.PublicKey = decodePublicKey(d, 0)
 		case "purpose":

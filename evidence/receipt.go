@@ -51,7 +51,7 @@ func ParseReceiptHead(raw []byte) (*ReceiptHead, error) {
 		case "deadline":
 			r.Deadline = d.Time()
 		case "node":
-			r.Node = decodeMember(d)
+			r.Node = decodeMember(d, "")
 		case "received_at":
 			r.ReceivedAt = d.Time()
 		case "root":

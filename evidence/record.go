@@ -41,7 +41,7 @@ func ParseRecord(data []byte) (*Record, error) {
 			r.Intake = decodeIntake(d)
 		case "submission":
 			start := d.Offset()
-			r.Submission = decodeSubmission(d)
+			r.Submission = (&submissionReader{}).read(d, len(data)-start)
 			r.SubmissionBytes = data[start:d.Offset():d.Offset()]
 		}
 	}
@@ -57,7 +57,7 @@ func decodeIntake(d *canon.Decoder) (in Intake) {
 		case "index":
 			in.Index = d.Int(0, MaxSubmissions-1)
 		case "node":
-			in.Node = decodeMember(d)
+			in.Node = decodeMember(d, "")
 		case "received_at":
 			in.ReceivedAt = d.Time()
 		case "statement":

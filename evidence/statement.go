@@ -29,6 +29,11 @@ func ParseStatement(raw []byte) (*Statement, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseStatement(s)
+}
+
+// parseStatement reads the body of a signed statement.
+func parseStatement(s *Signed) (*Statement, error) {
 	d := canon.NewDecoder(s.Body)
 	st := decodeStatement(d)
 	st.Signed = s
@@ -45,13 +50,13 @@ func decodeStatement(d *canon.Decoder) *Statement {
 		case "count":
 			st.Count = d.Int(1, MaxSubmissions)
 		case "key":
-			st.Key = decodeKeyName(d)
+			st.Key = decodeKeyName(d, "")
 		case "root":
 			st.Root = d.Digest()
 		case "signed_at":
 			st.SignedAt = d.Time()
 		case "submitter":
-			st.Submitter = decodeMember(d)
+			st.Submitter = decodeMember(d, "")
 		case "v":
 			d.Int(Version, Version)
 		}
@@ -61,6 +66,15 @@ func decodeStatement(d *canon.Decoder) *Statement {
 
 // Sign returns the canonical signed statement.
 func (st *Statement) Sign(chainID string, k gm.Signer) ([]byte, error) {
+	signed, err := st.sign(chainID, k)
+	if err != nil {
+		return nil, err
+	}
+	return signed.Signed.Raw, nil
+}
+
+// sign returns the statement as it is read back.
+func (st *Statement) sign(chainID string, k gm.Signer) (*Statement, error) {
 	w := &canon.Writer{}
 	w.Object().Key("count").Int(st.Count).Key("key").String(st.Key).Key("root").Digest(st.Root).
 		Key("signed_at").Time(st.SignedAt).Key("submitter").String(st.Submitter).Key("v").Int(Version).EndObject()
@@ -68,8 +82,5 @@ func (st *Statement) Sign(chainID string, k gm.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := ParseStatement(raw); err != nil {
-		return nil, err
-	}
-	return raw, nil
+	return ParseStatement(raw)
 }

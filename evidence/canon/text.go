@@ -20,6 +20,17 @@ func (d *Decoder) StringLike(max int, last string) string {
 	return string(raw)
 }
 
+// StringOf is String, and does not allocate where the string is one of usual.
+func (d *Decoder) StringOf(max int, usual []string) string {
+	raw := d.chars(max, false)
+	for _, u := range usual {
+		if string(raw) == u {
+			return u
+		}
+	}
+	return string(raw)
+}
+
 // Text reads a string of at most max bytes in which line feeds are allowed:
 // a signed note inside a proof file.
 func (d *Decoder) Text(max int) string { return string(d.chars(max, true)) }

@@ -97,13 +97,19 @@ func (d *Decoder) oddHex(n int) {
 }
 
 // Hex reads lower-case hex of exactly n bytes and returns it as it stands.
-func (d *Decoder) Hex(n int) string {
+func (d *Decoder) Hex(n int) string { return d.HexLike(n, "") }
+
+// HexLike is Hex, and returns last where the hex is the same.
+func (d *Decoder) HexLike(n int, last string) string {
 	text := d.quoted(2 * n)
 	if text == nil || slices.ContainsFunc(text, func(c byte) bool { return hexValues[c] == notHex }) {
 		d.oddHex(n)
 		return ""
 	}
 	d.pos += len(text) + 2
+	if string(text) == last {
+		return last
+	}
 	return string(text)
 }
 

@@ -56,9 +56,18 @@ func BenchmarkVerify(b *testing.B) {
 			})
 		}
 		run(alg.String(), k.Public().Verify)
+		run(alg.String()+"-verifier", k.Public().Verifier().Verify)
 		if alg == SM2 {
 			run("sm2-second", k.Public().VerifySecond)
 		}
+	}
+}
+
+func BenchmarkNewVerifier(b *testing.B) {
+	k := generate(b, SM2).Public()
+	b.ReportAllocs()
+	for b.Loop() {
+		k.Verifier()
 	}
 }
 

@@ -93,9 +93,13 @@ func FuzzParseDER(f *testing.F) {
 }
 
 // FuzzVerify gives both libraries the same signature: a real one, changed by mask, or any bytes.
-// They must agree, with each other and with the naive third.
+// They must agree, with each other, with the key's verifier and with the naive third.
 func FuzzVerify(f *testing.F) {
 	keys := []*PrivateKey{sm2Key(f, big.NewInt(1)), sm2Key(f, new(big.Int).Sub(sm2Curve.n, big.NewInt(2))), generate(f, SM2), generate(f, Ed25519)}
+	var verifiers []*Verifier
+	for _, k := range keys {
+		verifiers = append(verifiers, k.Public().Verifier())
+	}
 	f.Add(byte(0), []byte("m"), []byte(nil), []byte(nil))
 	f.Add(byte(1), []byte(""), make([]byte, 64), []byte(nil))
 	f.Add(byte(2), []byte("m"), []byte{1}, []byte(nil))
@@ -118,6 +122,9 @@ func FuzzVerify(f *testing.F) {
 		err = VerifyBoth(k.Public(), msg, sig)
 		if errors.Is(err, ErrDisagree) {
 			t.Fatalf("key %v, message %x, signature %x: %v", k.Public(), msg, sig, err)
+		}
+		if own := verifiers[int(which)%len(keys)].Verify(msg, sig); (own == nil) != (err == nil) {
+			t.Errorf("key %v, message %x, signature %x: the verifier differs: %v, not %v", k.Public(), msg, sig, own, err)
 		}
 		if raw == nil && (err == nil) != want {
 			t.Errorf("key %v, message %x, signature %x: %v", k.Public(), msg, sig, err)

@@ -104,11 +104,15 @@ type Figures struct {
 	OK          bool     `json:"ok"`
 }
 
-// Figures sums up the table; the error says what is missing or went wrong.
-func (t *Table) Figures() (*Figures, error) {
+// Figures sums up the table; the error says what went wrong, or if it is to be
+// whole, what is missing.
+func (t *Table) Figures(whole bool) (*Figures, error) {
 	f := &Figures{}
 	var errs []error
 	for _, name := range required {
+		if !whole {
+			break
+		}
 		if r := t.Loads[name]; r == nil || r.Accepted.Requests == 0 {
 			errs = append(errs, fmt.Errorf("the load %s was not measured", name))
 		}
@@ -131,7 +135,7 @@ func (t *Table) Figures() (*Figures, error) {
 	if r := t.Loads[Single]; r != nil {
 		f.Single = &r.RequestsPerS
 	}
-	if err := f.latencies(t.Loads[Latency100]); err != nil {
+	if err := f.latencies(t.Loads[Latency100]); err != nil && whole {
 		errs = append(errs, err)
 	}
 	f.physical(t)
@@ -253,6 +257,7 @@ func (t *Table) where(w io.Writer, p *printer, markdown bool) {
 	if len(heads) == 0 {
 		return
 	}
+	slices.SortFunc(heads, func(a, b Head) int { return a.Began.Compare(b.Began) })
 	m := heads[0].Machine
 	fmt.Fprintf(w, p.t("机器：%s，%d 核，%d MiB，Linux %s，%s；提交 %s\n", "machine: %s, %d cores, %d MiB, Linux %s, %s; commit %s\n"),
 		m.CPU, m.Cores, m.Memory, m.Kernel, m.Go, heads[0].Commit)

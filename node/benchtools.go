@@ -94,7 +94,7 @@ signature, making a record in the generator; and appending 64 KiB with an fsync 
 }
 
 func (a *app) benchTableCmd() *cobra.Command {
-	var markdown bool
+	var markdown, partial bool
 	cmd := &cobra.Command{
 		Use:   "table DIR",
 		Short: "把原始结果汇成表格，末行为一个 JSON 对象 · Make a table of raw results; its last line is one JSON object",
@@ -109,7 +109,7 @@ needed is missing, or a promise was not kept.`,
 				return err
 			}
 			t.Print(a.out, string(a.lang), markdown)
-			figures, ferr := t.Figures()
+			figures, ferr := t.Figures(!partial)
 			if !markdown {
 				b, err := json.Marshal(figures)
 				if err != nil {
@@ -120,6 +120,7 @@ needed is missing, or a promise was not kept.`,
 			return ferr
 		}),
 	}
+	cmd.Flags().BoolVar(&partial, "partial", false, "不要求各项齐全 · accept a folder that lacks some loads")
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "只输出 Markdown 表格 · print the tables in Markdown only")
 	return cmd
 }

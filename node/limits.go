@@ -51,6 +51,9 @@ const (
 	// bar: both hashes take about half a second for it.
 	progressFrom = 64 << 20
 
+	// fsckEvery is how often fsck says how far it is where there is no bar.
+	fsckEvery = 10 * time.Second
+
 	// defaultTimeout bounds a command that talks to a node.
 	defaultTimeout = 30 * time.Second
 

@@ -57,7 +57,7 @@ func InclusionAt(index, size uint64, r NodeReader) ([]Digest, error) {
 	if size > MaxSize || index >= size {
 		return nil, fmt.Errorf("inclusion of %d in %d: %w", index, size, ErrPath)
 	}
-	var spans []span // root side first
+	spans := make([]span, 0, MaxPath) // root side first
 	for s := (span{0, size}); s.len() > 1; {
 		left, right := s.split()
 		if index < right.lo {
@@ -78,7 +78,7 @@ func ConsistencyAt(m, n uint64, r NodeReader) ([]Digest, error) {
 	if m == 0 || m == n {
 		return nil, nil
 	}
-	var spans []span // root side first
+	spans := make([]span, 0, MaxPath) // root side first
 	s := span{0, n}
 	for s.hi != m {
 		left, right := s.split()

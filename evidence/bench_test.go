@@ -68,6 +68,24 @@ func BenchmarkParseRequest(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeRequest is the part of BenchmarkParseRequest that hashes
+// nothing.
+func BenchmarkDecodeRequest(b *testing.B) {
+	for _, n := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r := benchRequest(b, n)
+			b.SetBytes(int64(len(r.Raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := decodeRequest(r.Raw); err != nil {
+					b.Fatal(err)
+				}
+			}
+			perRecord(b, n)
+		})
+	}
+}
+
 // BenchmarkParseRequestHashing is the part of BenchmarkParseRequest that is the
 // two hash functions and nothing of ours: the leaf pairs and the root.
 func BenchmarkParseRequestHashing(b *testing.B) {
@@ -140,6 +158,19 @@ func BenchmarkAppendRecord(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		buf = AppendRecord(buf[:0], in, sub)
+	}
+}
+
+func BenchmarkEnvelope(b *testing.B) {
+	sub, err := benchSubmission(0).Marshal()
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := NewEnvelope(Intake{Node: "court-a", ReceivedAt: testTime, Statement: merkle.Sum([]byte("st"))})
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = e.Append(buf[:0], 42, sub)
 	}
 }
 

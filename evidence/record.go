@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"qifeng/evidence/canon"
@@ -70,15 +71,42 @@ func decodeIntake(d *canon.Decoder) (in Intake) {
 // AppendRecord appends the canonical bytes of the record that intake and the
 // canonical bytes of a submission make.
 func AppendRecord(b []byte, in Intake, submission []byte) []byte {
-	w := canon.NewWriter(b)
-	w.Object().Key("intake").Object().
-		Key("index").Int(in.Index).
-		Key("node").String(in.Node).
-		Key("received_at").Time(in.ReceivedAt).
-		Key("statement").Digest(in.Statement).EndObject().
-		Key("submission").Raw(submission).EndObject()
+	b = strconv.AppendUint(append(b, recordHead...), in.Index, 10)
+	b = append(in.appendTail(b), submission...)
+	return append(b, '}')
+}
+
+const recordHead = `{"intake":{"index":`
+
+// appendTail appends what stands between the index and the submission.
+func (in *Intake) appendTail(b []byte) []byte {
+	w := canon.NewWriter(append(b, ','))
+	w.Key("node").String(in.Node).Key("received_at").Time(in.ReceivedAt).
+		Key("statement").Digest(in.Statement).EndObject().Key("submission")
 	return w.Bytes()
 }
+
+// Envelope makes the records of one request, which have all of their intake but
+// the index in common.
+type Envelope struct{ tail []byte }
+
+// NewEnvelope returns the Envelope of an intake, whose Index is of no account.
+func NewEnvelope(in Intake) Envelope { return Envelope{in.appendTail(nil)} }
+
+// Append is [AppendRecord] with the intake of e and an index.
+func (e Envelope) Append(b []byte, index uint64, submission []byte) []byte {
+	b = strconv.AppendUint(append(b, recordHead...), index, 10)
+	b = append(append(b, e.tail...), submission...)
+	return append(b, '}')
+}
+
+// RecordBytes returns how long the record of a submission of n bytes is at most.
+func (e Envelope) RecordBytes(n int) int {
+	return len(recordHead) + maxIndexDigits + len(e.tail) + n + 1
+}
+
+// maxIndexDigits is the length of MaxSubmissions-1 in decimal.
+const maxIndexDigits = 3
 
 // Marshal returns the canonical bytes of r, from SubmissionBytes where set.
 func (r *Record) Marshal() ([]byte, error) {

@@ -40,6 +40,18 @@ func ParseRequest(body []byte) (*Request, error) {
 	if len(body) > MaxRequestBytes {
 		return nil, tooLong(body)
 	}
+	r, err := decodeRequest(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// decodeRequest reads a request without holding its parts against each other.
+func decodeRequest(body []byte) (*Request, error) {
 	d := canon.NewDecoder(body)
 	r := &Request{Raw: body}
 	for key := range d.Object(requestFields) {
@@ -54,9 +66,6 @@ func ParseRequest(body []byte) (*Request, error) {
 		}
 	}
 	if err := d.End(); err != nil {
-		return nil, err
-	}
-	if err := r.check(); err != nil {
 		return nil, err
 	}
 	return r, nil

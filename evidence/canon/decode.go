@@ -58,10 +58,14 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // while decoding.
 func NewDecoder(data []byte) *Decoder {
 	d := &Decoder{data: data}
-	if bytes.HasPrefix(data, byteOrderMark) {
+	d.noMark()
+	return d
+}
+
+func (d *Decoder) noMark() {
+	if bytes.HasPrefix(d.data, byteOrderMark) {
 		d.Fail("begins with a byte order mark; remove it")
 	}
-	return d
 }
 
 // Err returns the first error, or nil.

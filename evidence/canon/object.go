@@ -10,9 +10,7 @@ import (
 type Schema struct {
 	names    []string
 	optional []bool
-	// tokens are the keys as they stand in a document: `,"name":`, without the
-	// comma where a key is the first.
-	tokens []string
+	tokens   []string // the names as they stand in a document: `"name":`
 }
 
 // Fields makes a Schema from key names in rising order; a name that ends in
@@ -27,7 +25,7 @@ func Fields(names ...string) *Schema {
 		}
 		s.names = append(s.names, name)
 		s.optional = append(s.optional, opt)
-		s.tokens = append(s.tokens, `,"`+name+`":`)
+		s.tokens = append(s.tokens, `"`+name+`":`)
 	}
 	return s
 }
@@ -63,18 +61,20 @@ func (d *Decoder) Next() int {
 		return -1
 	}
 	f.start = -1
-	from, comma := f.index+1, 1
-	if f.index >= 0 {
-		comma = 0
+	from, at := f.index+1, d.pos
+	if at < len(d.data) {
+		switch c := d.data[at]; {
+		case c == '}':
+			return d.close(f.schema, from)
+		case c == ',' && from > 0:
+			at++
+		}
 	}
-	rest := d.data[d.pos:]
-	if len(rest) > 0 && rest[0] == '}' {
-		return d.close(f.schema, from)
-	}
+	rest := d.data[at:]
 	for i := from; i < len(f.schema.tokens); i++ {
-		token := f.schema.tokens[i][comma:]
-		if len(rest) >= len(token) && string(rest[:len(token)]) == token {
-			d.pos += len(token)
+		token := f.schema.tokens[i]
+		if len(rest) > len(token) && rest[1] == token[1] && string(rest[:len(token)]) == token {
+			d.pos = at + len(token)
 			f.index, f.start = i, d.pos
 			return i
 		}

@@ -1,6 +1,7 @@
 package canon
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
@@ -16,49 +17,50 @@ func (d *Decoder) Enum(allowed ...string) string {
 	return ""
 }
 
-// Choice reads a string that must be one of allowed and returns its place in
-// the list, -1 after an error.
+// Choice reads a string that must be one of allowed, which need no escapes, and
+// returns its place in the list, -1 after an error.
 func (d *Decoder) Choice(allowed []string) int {
-	s := d.chars(64, false)
-	if d.err != nil {
-		return -1
-	}
 	for i, a := range allowed {
-		if string(s) == a {
+		if text := d.quoted(len(a)); text != nil && string(text) == a {
+			d.pos += len(a) + 2
 			return i
 		}
 	}
+	d.chars(64, false)
 	d.Fail("is not in the list; allowed are %s", strings.Join(allowed, ", "))
 	return -1
 }
 
-// notHex is the value of what is no lower-case hex digit.
-const notHex = 0xff
-
-var hexValues = func() (v [256]byte) {
-	for i := range v {
-		v[i] = notHex
-	}
-	for i, c := range []byte(hexDigits) {
-		v[c] = byte(i)
-	}
-	return v
-}()
-
-// decodeHex decodes 2*len(out) characters at the beginning of text into out and
-// reports whether all of them are lower-case hex digits.
+// decodeHex decodes the 2*len(out) characters that text begins with into out,
+// whose length is a multiple of four, and reports whether all of them are
+// lower-case hex digits. It takes eight at a time, each in a byte of a word.
 func decodeHex(out, text []byte) bool {
-	text = text[:2*len(out)]
-	bad := byte(0)
-	for i := range out {
-		hi, lo := hexValues[text[2*i]], hexValues[text[2*i+1]]
-		out[i] = hi<<4 | lo&15
-		bad |= hi | lo
+	const ones = 0x0101010101010101
+	valid := uint64(0x80 * ones)
+	for len(out) >= 4 && len(text) >= 8 {
+		x := binary.LittleEndian.Uint64(text)
+		// The top bit of a byte of x+(0x80-c)*ones says that the character is at
+		// least c, as long as none is beyond ASCII.
+		digit := (x + (0x80-'0')*ones) &^ (x + (0x80-'9'-1)*ones)
+		letter := (x + (0x80-'a')*ones) &^ (x + (0x80-'f'-1)*ones)
+		valid &= (digit | letter) &^ x
+		// Of a letter the low four bits are 1 to 6, and bit 6 is set.
+		v := x&(0x0f*ones) + 9*(x>>6&ones)
+		v = (v<<4 | v>>8) & 0x00ff00ff00ff00ff
+		v = (v | v>>8) & 0x0000ffff0000ffff
+		binary.LittleEndian.PutUint32(out, uint32(v|v>>16))
+		out, text = out[4:], text[8:]
 	}
-	return bad < 16
+	return valid == 0x80*ones && len(out) == 0
 }
 
-// HexInto reads lower-case hex of exactly len(out) bytes into out.
+// isHex reports whether text is lower-case hex digits.
+func isHex(text []byte) bool {
+	return !slices.ContainsFunc(text, func(c byte) bool { return !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') })
+}
+
+// HexInto reads lower-case hex of exactly len(out) bytes into out; the length is
+// a multiple of four.
 func (d *Decoder) HexInto(out []byte) {
 	if text := d.quoted(2 * len(out)); text != nil && decodeHex(out, text) {
 		d.pos += len(text) + 2
@@ -87,8 +89,8 @@ func (d *Decoder) oddHex(n int) {
 		d.Fail("has %d characters; %d hex digits are needed", len(s), 2*n)
 		return
 	}
-	for _, c := range s {
-		if hexValues[c] == notHex {
+	for i, c := range s {
+		if !isHex(s[i : i+1]) {
 			d.Fail("has %q; only the digits 0-9 and a-f are hex here", c)
 			return
 		}
@@ -102,7 +104,7 @@ func (d *Decoder) Hex(n int) string { return d.HexLike(n, "") }
 // HexLike is Hex, and returns last where the hex is the same.
 func (d *Decoder) HexLike(n int, last string) string {
 	text := d.quoted(2 * n)
-	if text == nil || slices.ContainsFunc(text, func(c byte) bool { return hexValues[c] == notHex }) {
+	if text == nil || !isHex(text) {
 		d.oddHex(n)
 		return ""
 	}

@@ -48,8 +48,8 @@
 // the new E, so that the next round is called with (d, a, b, c, h, e, f, g).
 #define ROUND(j, BOOL_A, BOOL_E, a, b, c, d, e, f, g, h, w0, w4) \
 	VPROLD $12, a, Z8; \
-	VPADDD Z8, e, Z9; \
-	VPADDD.BCST (j*4)(AX), Z9, Z9; \
+	VPADDD.BCST (j*4)(AX), Z8, Z9; \
+	VPADDD e, Z9, Z9; \
 	VPROLD $7, Z9, Z9; \ // SS1
 	VPXORD Z9, Z8, Z8; \ // SS2
 	VPADDD w0, h, h; \

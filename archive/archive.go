@@ -68,7 +68,8 @@ type Config struct {
 	Limits     Limits
 	Meter      Meter
 
-	disk disk // the tests' faults
+	disk         disk // the tests' faults
+	indexRecords int  // records of a table of the index; 0 is the default
 }
 
 // Stored is one record as the archive holds it: everything of its proof that
@@ -103,7 +104,7 @@ type Archive struct {
 	disk   disk
 	log    *slog.Logger
 	lock   io.Closer
-	index  index
+	index  *index
 
 	// work carries requests to the writer; gate is held for reading while one is
 	// put in, and for writing by Close, after which nothing is.
@@ -224,7 +225,7 @@ func (a *Archive) Close() error {
 	a.writer.Wait()
 	a.cancel()
 	a.outbox.Wait()
-	return a.release()
+	return errors.Join(a.index.flush(), a.release()) // flushed, so that the next start need not read it again
 }
 
 // release closes the files, also those of a half-done Open.

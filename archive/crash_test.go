@@ -113,7 +113,13 @@ func TestFaultAtEveryStep(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel() // they wait for the disk, not for the processor
 			for at := 1; at <= steps; at++ {
-				faultAt(t, at, f.err, f.persisted)
+				faultAt(t, at, f.err, f.persisted, 0)
+			}
+		})
+		t.Run(f.name+", a run for each group", func(t *testing.T) {
+			t.Parallel()
+			for at := 1; at <= steps+60; at++ { // the last ones may be beyond the end
+				faultAt(t, at, f.err, f.persisted, 1)
 			}
 		})
 	}
@@ -130,13 +136,13 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
-func faultAt(t *testing.T, at int, fault error, persisted bool) {
+func faultAt(t *testing.T, at int, fault error, persisted bool, indexRecords int) {
 	t.Helper()
 	d := &faultDisk{at: at, err: fault, persisted: persisted}
 	defer d.forget()
 	dir := memoryDir(t)
 	defer os.RemoveAll(dir)
-	w := newWorld(t, func(c *Config) { c.disk, c.Dir = d, dir })
+	w := newWorld(t, func(c *Config) { c.disk, c.Dir, c.indexRecords = d, dir, indexRecords })
 	var held []Stored
 	a, err := Open(w.cfg)
 	if err == nil {

@@ -38,6 +38,7 @@ type faultDisk struct {
 
 type renamed struct {
 	from, to string
+	before   []byte // what to held, nil where there was no such file
 	fromSync bool
 	toSync   bool
 }
@@ -73,7 +74,11 @@ func (d *faultDisk) lose(r *rand.Rand) error {
 				return err
 			}
 		default:
-			if err := d.osDisk.rename(n.to, n.from); err != nil {
+			err := d.osDisk.rename(n.to, n.from)
+			if err == nil && n.before != nil {
+				err = os.WriteFile(n.to, n.before, 0o600)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -126,11 +131,15 @@ func (d *faultDisk) open(path string, write bool) (file, error) {
 func (d *faultDisk) rename(from, to string) error {
 	do, fault := d.step()
 	if do {
+		before, err := os.ReadFile(to)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		if err := d.osDisk.rename(from, to); err != nil {
 			return err
 		}
 		d.mu.Lock()
-		d.renames = append(d.renames, renamed{from: from, to: to})
+		d.renames = append(d.renames, renamed{from: from, to: to, before: before})
 		d.mu.Unlock()
 	}
 	return fault

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lverrors "github.com/syndtr/goleveldb/leveldb/errors"
-	"github.com/syndtr/goleveldb/leveldb/filter"
 	"github.com/syndtr/goleveldb/leveldb/opt"
-	"github.com/syndtr/goleveldb/leveldb/util"
 
+	"qifeng/archive/runs"
 	"qifeng/evidence"
 	"qifeng/proof/merkle"
 )
@@ -44,6 +44,12 @@ func (l locator) group() locator { return locator{l.seq, l.offset, 0} }
 
 func (l locator) compare(m locator) int { return bytes.Compare(l.append(nil), m.append(nil)) }
 
+func (l locator) place() runs.Place {
+	return runs.Place{Seq: l.seq, Offset: l.offset, Position: l.position}
+}
+
+func locatorOf(p runs.Place) locator { return locator{p.Seq, p.Offset, p.Position} }
+
 // cursor is the text form of l; parseCursor reads it, "" being the beginning.
 func (l locator) cursor() string { return hex.EncodeToString(l.append(nil)) }
 
@@ -58,106 +64,155 @@ func parseCursor(s string) (after locator, err error) {
 	return toLocator(b), nil
 }
 
-// space is what a list of the index is by.
+// space is what a fingerprint is of.
 type space byte
 
 const (
 	bySM3     space = 's' // content digest, 32 bytes
 	bySHA256  space = 'h' // content digest, 32 bytes
 	byDossier space = 'd' // name of the dossier, 16 bytes
-
-	spaceID   space = 'i'
-	spaceBody space = 'b'
-	spaceMark space = 'm'
-	spaceDone space = 'c'
+	spaceID   space = 'i' // SM3 half of the submission's pair
 )
 
-// entry is what the index keeps of one record.
-type entry struct {
-	at    locator
-	id    [32]byte
-	lists []listKey
-}
-
+// listKey is what a list of the index is by.
 type listKey struct {
 	space space
 	key   []byte
 }
 
+// entry is what the index keeps of one record.
+type entry struct {
+	id      [32]byte
+	content *merkle.Digest // nil where there is none
+	dossier []byte         // empty where there is none
+}
+
 // entryOf derives the entry of a record. What is looked up by digest is the
 // content: the digest of contract.*, the claims of the other kinds.
-func entryOf(at locator, s *evidence.Submission, pair merkle.Digest) entry {
-	e := entry{at: at, id: pair.SM3}
-	content := s.Digest
-	if content == nil {
-		content = s.Claims
-	}
-	if content != nil {
-		e.lists = append(e.lists, listKey{bySM3, content.SM3[:]}, listKey{bySHA256, content.SHA256[:]})
+func entryOf(s *evidence.Submission, pair merkle.Digest) entry {
+	e := entry{id: pair.SM3, content: s.Digest}
+	if e.content == nil {
+		e.content = s.Claims
 	}
 	if s.Dossier != "" {
 		if name, err := hex.DecodeString(string(s.Dossier)); err == nil {
-			e.lists = append(e.lists, listKey{byDossier, name})
+			e.dossier = name
 		}
 	}
 	return e
 }
 
-// index finds records. It is derived: recovery adds again what it may have lost.
-type index interface {
-	// add takes the entries of one group and sets the mark to it, atomically. It
-	// need not be durable: a power cut may undo it, and undo it while later adds
-	// stay. Adding a group again changes nothing.
-	add(group locator, entries []entry) error
-	// complete says that all groups of batches up to seq were added, and makes
-	// them durable. It keeps the name of the file of batch seq. completed is the
-	// highest such seq.
-	complete(seq uint64, name string) error
-	completed() (seq uint64, err error)
-	// byID returns all records of an id, in order of intake.
-	byID(id [32]byte) ([]locator, error)
-	// page returns up to limit records of a list behind a locator, in order.
-	page(list listKey, after locator, limit int) ([]locator, error)
-	// mark is the newest group added that is still known, zero where none is.
-	mark() (locator, error)
-	// body returns the name of a closed batch's file, "" where it is not known.
-	body(seq uint64) (name string, err error)
-	close() error
+// lists adds the lists that the record is in to b.
+func (e *entry) lists(b []listKey) []listKey {
+	if e.content != nil {
+		b = append(b, listKey{bySM3, e.content.SM3[:]}, listKey{bySHA256, e.content.SHA256[:]})
+	}
+	if len(e.dossier) > 0 {
+		b = append(b, listKey{byDossier, e.dossier})
+	}
+	return b
 }
 
-// levelIndex is the index in goleveldb.
-//
-//	i ‖ id                        → the record's locators, 16 bytes each
-//	s|h|d ‖ key ‖ locator         → nothing
-//	b ‖ seq                       → name of the batch's file
-//	m                             → locator of the newest group
-//	c                             → seq up to which it is complete
-//
-// Only complete is synced, once a batch: the log before it is then on the disk,
-// and what goleveldb writes out of the log it syncs itself. After a power cut
-// goleveldb leaves out damaged blocks of the log and reads on behind them, so
-// behind the completed seq anything may be missing; recovery adds all of it again.
-type levelIndex struct{ db *leveldb.DB }
-
-// openIndex opens the index; a damaged one is removed and made anew, since all
-// of it is in the batch files.
-func openIndex(dir string) (ix *levelIndex, remade bool, err error) {
-	o := &opt.Options{
-		Filter:      filter.NewBloomFilter(10),
-		WriteBuffer: 16 << 20,
+// isUnder says whether the record is in a list.
+func (e *entry) isUnder(list listKey) bool {
+	for _, l := range e.lists(nil) {
+		if l.space == list.space && bytes.Equal(l.key, list.key) {
+			return true
+		}
 	}
-	db, err := leveldb.OpenFile(dir, o)
-	if lverrors.IsCorrupted(err) {
+	return false
+}
+
+// index finds records. All of it is derived. What is kept of each record is in
+// runs, which know fingerprints only: what is found there may be another record
+// and is compared with the record itself. The little else is in goleveldb, in
+// names:
+//
+//	b ‖ seq → name of the batch's file
+//	m       → locator of the newest group
+//	c       → seq up to which the names are durable
+//
+// Two points say what a power cut leaves. Up to durable every record is in the
+// runs; up to named every name is in names. Behind them anything may be missing,
+// since goleveldb leaves out damaged blocks of its log and reads on, and recovery
+// adds all of it again. The mark is not synced: it is there after a crash of the
+// process, and then tells of files that have lost something.
+type index struct {
+	runs  *runs.Store
+	names *leveldb.DB
+
+	// Used by add, which one goroutine calls at a time.
+	marked locator
+	group  runs.Group
+	keys   []listKey
+
+	// Used by complete, which one goroutine calls at a time.
+	last     uint64 // newest seq that complete was called for
+	unsynced int    // names since the last sync
+}
+
+// Keys of names.
+const (
+	keyBody = 'b'
+	keyMark = 'm'
+	keyDone = 'c'
+)
+
+// The folders of an index.
+const (
+	runsDir  = "runs"
+	namesDir = "names"
+)
+
+// openIndex opens the index. What is damaged, or of the version that kept all
+// keys in goleveldb, is removed and made anew; remade says so.
+func openIndex(d disk, dir string, o runs.Options) (ix *index, remade bool, err error) {
+	if _, err := os.Stat(filepath.Join(dir, "CURRENT")); err == nil {
+		remade = true
 		if err := removeIndex(dir); err != nil {
 			return nil, false, err
 		}
-		remade = true
-		db, err = leveldb.OpenFile(dir, o)
 	}
+	for _, dir := range []string{dir, filepath.Join(dir, runsDir)} {
+		if err := d.mkdir(dir); err != nil {
+			return nil, remade, fmt.Errorf("making a folder: %w", err)
+		}
+	}
+	ix = new(index)
+	again := func(dir string, damaged func(error) bool, open func() error) error {
+		err := open()
+		if !damaged(err) {
+			return err
+		}
+		remade = true
+		if err := removeIndex(dir); err != nil {
+			return err
+		}
+		if err := d.mkdir(dir); err != nil {
+			return fmt.Errorf("making a folder: %w", err)
+		}
+		return open()
+	}
+	names := filepath.Join(dir, namesDir)
+	err = again(names, lverrors.IsCorrupted, func() (err error) {
+		ix.names, err = leveldb.OpenFile(names, &opt.Options{WriteBuffer: namesBuffer})
+		return err
+	})
 	if err != nil {
 		return nil, remade, fmt.Errorf("opening the index: %w", err)
 	}
-	return &levelIndex{db}, remade, nil
+	sorted := filepath.Join(dir, runsDir)
+	err = again(sorted, func(err error) bool { return errors.Is(err, runs.ErrDamaged) }, func() (err error) {
+		ix.runs, err = runs.Open(sorted, runsDisk{d}, o)
+		return err
+	})
+	if err == nil {
+		ix.marked, err = ix.mark()
+	}
+	if err != nil {
+		return nil, remade, errors.Join(err, ix.close())
+	}
+	return ix, remade, nil
 }
 
 func removeIndex(dir string) error {
@@ -167,52 +222,111 @@ func removeIndex(dir string) error {
 	return nil
 }
 
-func (ix *levelIndex) close() error { return ix.db.Close() }
+// runsDisk is the disk as the runs see it.
+type runsDisk struct{ d disk }
 
-func (ix *levelIndex) add(group locator, entries []entry) error {
-	var b leveldb.Batch
-	ids := make(map[[32]byte][]byte, len(entries))
-	var key []byte
-	for _, e := range entries {
-		known, ok := ids[e.id]
-		if !ok {
-			var err error
-			if known, err = ix.get(spaceID, e.id[:]); err != nil {
-				return err
-			}
-		}
-		at := e.at.append(nil)
-		if !holds(known, at) {
-			known = append(bytes.Clone(known), at...)
-		}
-		ids[e.id] = known
-		for _, l := range e.lists {
-			key = append(append(append(key[:0], byte(l.space)), l.key...), at...)
-			b.Put(key, nil)
+func (r runsDisk) Create(path string) (runs.File, error) { return r.d.create(path) }
+func (r runsDisk) Open(path string) (runs.File, error)   { return r.d.open(path, false) }
+func (r runsDisk) Move(from, to string) error            { return moveFile(r.d, from, to) }
+func (r runsDisk) Remove(path string) error              { return r.d.remove(path) }
+func (r runsDisk) List(dir string) ([]string, error)     { return r.d.list(dir) }
+func (r runsDisk) Free(dir string) (uint64, error)       { return r.d.free(dir) }
+
+// flush makes everything that was added durable.
+func (ix *index) flush() error {
+	return errors.Join(ix.runs.Flush(), ix.putNamed(new(leveldb.Batch)))
+}
+
+// close drops what is in memory only; see flush.
+func (ix *index) close() error {
+	var errs []error
+	if ix.runs != nil {
+		errs = append(errs, ix.runs.Close())
+	}
+	return errors.Join(append(errs, ix.names.Close())...)
+}
+
+func (ix *index) print(s space, key []byte) runs.Print { return ix.runs.Print(byte(s), key) }
+
+// add takes the entries of the records of one group, in their order, and sets
+// the mark to it. It need not be durable. Groups come in the order of their
+// locators; one that was added before changes nothing.
+func (ix *index) add(group locator, entries []entry) error {
+	g := &ix.group
+	*g = runs.Group{Seq: group.seq, Offset: group.offset, IDs: g.IDs[:0], Lists: g.Lists[:0]}
+	for i := range entries {
+		g.IDs = append(g.IDs, ix.print(spaceID, entries[i].id[:]))
+		ix.keys = entries[i].lists(ix.keys[:0])
+		for _, l := range ix.keys {
+			g.Lists = append(g.Lists, runs.Listed{Print: ix.print(l.space, l.key), Position: uint32(i)})
 		}
 	}
-	for id, locators := range ids {
-		b.Put(append([]byte{byte(spaceID)}, id[:]...), locators)
+	if err := ix.runs.Add(g); err != nil {
+		return err
 	}
-	b.Put([]byte{byte(spaceMark)}, group.append(nil))
-	if err := ix.db.Write(&b, nil); err != nil {
+	if group.compare(ix.marked) <= 0 {
+		return nil
+	}
+	ix.marked = group
+	if err := ix.names.Put([]byte{keyMark}, group.append(nil), nil); err != nil {
 		return fmt.Errorf("writing to the index: %w", err)
 	}
 	return nil
 }
 
-func holds(locators, at []byte) bool {
-	for ; len(locators) >= locatorSize; locators = locators[locatorSize:] {
-		if bytes.Equal(locators[:locatorSize], at) {
-			return true
-		}
+// found is a record that may have one of the ids asked for.
+type found struct {
+	index int // of the id
+	at    locator
+}
+
+// byIDs returns what may be records of the ids, by id and in order of intake,
+// behind a locator. newest is how far it has looked: what add returned for
+// before is not behind it.
+func (ix *index) byIDs(ids [][32]byte, after locator) (out []found, newest locator, err error) {
+	prints := make([]runs.Print, len(ids))
+	for i := range ids {
+		prints[i] = ix.print(spaceID, ids[i][:])
 	}
-	return false
+	maybe, last, err := ix.runs.IDs(prints, after.place())
+	for _, f := range maybe {
+		out = append(out, found{f.Index, locatorOf(f.At)})
+	}
+	return out, locatorOf(last), err
+}
+
+// page returns up to limit records that may be in a list, behind a locator, in
+// order.
+func (ix *index) page(list listKey, after locator, limit int) ([]locator, error) {
+	places, err := ix.runs.Page(ix.print(list.space, list.key), after.place(), limit)
+	out := make([]locator, len(places))
+	for i, p := range places {
+		out[i] = locatorOf(p)
+	}
+	return out, err
+}
+
+// durable is the newest group up to which all are in the runs, zero where there
+// is none.
+func (ix *index) durable() locator { return locatorOf(ix.runs.Durable()).group() }
+
+// mark is the newest group added that is still known, zero where none is.
+func (ix *index) mark() (locator, error) {
+	v, err := ix.get(keyMark)
+	switch {
+	case err != nil:
+		return locator{}, err
+	case v != nil && len(v) != locatorSize:
+		return locator{}, fmt.Errorf("the index's mark has %d bytes", len(v))
+	case v != nil && toLocator(v).compare(ix.durable()) > 0:
+		return toLocator(v), nil
+	}
+	return ix.durable(), nil
 }
 
 // get returns nil where there is nothing.
-func (ix *levelIndex) get(s space, key []byte) ([]byte, error) {
-	v, err := ix.db.Get(append([]byte{byte(s)}, key...), nil)
+func (ix *index) get(key ...byte) ([]byte, error) {
+	v, err := ix.names.Get(key, nil)
 	if errors.Is(err, leveldb.ErrNotFound) {
 		return nil, nil
 	}
@@ -222,75 +336,51 @@ func (ix *levelIndex) get(s space, key []byte) ([]byte, error) {
 	return v, nil
 }
 
-func (ix *levelIndex) byID(id [32]byte) ([]locator, error) {
-	v, err := ix.get(spaceID, id[:])
-	if err != nil {
-		return nil, err
-	}
-	if len(v)%locatorSize != 0 {
-		return nil, fmt.Errorf("the index holds %d bytes of locators for an id", len(v))
-	}
-	var out []locator
-	for ; len(v) > 0; v = v[locatorSize:] {
-		out = append(out, toLocator(v))
-	}
-	return out, nil
-}
+func bodyKey(seq uint64) []byte { return binary.BigEndian.AppendUint64([]byte{keyBody}, seq) }
 
-func (ix *levelIndex) page(list listKey, after locator, limit int) ([]locator, error) {
-	prefix := append([]byte{byte(list.space)}, list.key...)
-	r := util.BytesPrefix(prefix)
-	if after != (locator{}) {
-		r.Start = append(after.append(bytes.Clone(prefix)), 0)
-	}
-	it := ix.db.NewIterator(r, nil)
-	defer it.Release()
-	var out []locator
-	for len(out) < limit && it.Next() {
-		if k := it.Key(); len(k) == len(prefix)+locatorSize {
-			out = append(out, toLocator(k[len(prefix):]))
-		}
-	}
-	if err := it.Error(); err != nil {
-		return nil, fmt.Errorf("reading the index: %w", err)
-	}
-	return out, nil
-}
-
-func (ix *levelIndex) mark() (locator, error) {
-	v, err := ix.get(spaceMark, nil)
-	if err != nil || v == nil {
-		return locator{}, err
-	}
-	if len(v) != locatorSize {
-		return locator{}, fmt.Errorf("the index's mark has %d bytes", len(v))
-	}
-	return toLocator(v), nil
-}
-
-func (ix *levelIndex) complete(seq uint64, name string) error {
+// complete keeps the name of the file of batch seq. Seqs come in order.
+func (ix *index) complete(seq uint64, name string) error {
 	var b leveldb.Batch
-	number := binary.BigEndian.AppendUint64(nil, seq)
-	b.Put(append([]byte{byte(spaceBody)}, number...), []byte(name))
-	b.Put([]byte{byte(spaceDone)}, number)
-	if err := ix.db.Write(&b, &opt.WriteOptions{Sync: true}); err != nil {
+	b.Put(bodyKey(seq), []byte(name))
+	ix.last = max(ix.last, seq)
+	if ix.unsynced++; ix.unsynced >= namesPerSync {
+		return ix.putNamed(&b)
+	}
+	if err := ix.names.Write(&b, nil); err != nil {
 		return fmt.Errorf("writing to the index: %w", err)
 	}
 	return nil
 }
 
-func (ix *levelIndex) completed() (uint64, error) {
-	v, err := ix.get(spaceDone, nil)
+// putNamed writes b and makes all names durable: what was written before it
+// stands before it in the log, and what goleveldb writes out of that it syncs
+// itself.
+func (ix *index) putNamed(b *leveldb.Batch) error {
+	if ix.unsynced == 0 {
+		return nil
+	}
+	b.Put([]byte{keyDone}, binary.BigEndian.AppendUint64(nil, ix.last))
+	if err := ix.names.Write(b, &opt.WriteOptions{Sync: true}); err != nil {
+		return fmt.Errorf("writing to the index: %w", err)
+	}
+	ix.unsynced = 0
+	return nil
+}
+
+// named is the seq up to which all names are durable.
+func (ix *index) named() (uint64, error) {
+	v, err := ix.get(keyDone)
 	if err != nil || v == nil {
 		return 0, err
 	}
 	if len(v) != 8 {
-		return 0, fmt.Errorf("the index's completed seq has %d bytes", len(v))
+		return 0, fmt.Errorf("the index's newest named seq has %d bytes", len(v))
 	}
 	return binary.BigEndian.Uint64(v), nil
 }
 
-func (ix *levelIndex) body(seq uint64) (string, error) {
-	v, err := ix.get(spaceBody, binary.BigEndian.AppendUint64(nil, seq))
+// body returns the name of a closed batch's file, "" where it is not known.
+func (ix *index) body(seq uint64) (name string, err error) {
+	v, err := ix.get(bodyKey(seq)...)
 	return string(v), err
 }

@@ -146,6 +146,12 @@ const (
 	// changed meanwhile. Registry changes are rare: two in the time of one look
 	// do not happen to a healthy chain.
 	maxTries = 8
+	// namesBuffer is what goleveldb collects before it writes a file: names and
+	// marks are some 100 bytes each, and all of it is in memory.
+	namesBuffer = 1 << 20
+	// namesPerSync is how many batches are closed before their names in the index
+	// are synced. After a power cut so many footers are read again, 10 µs each.
+	namesPerSync = 64
 	// bodiesPerFolder keeps folders small: every start lists the newest one.
 	bodiesPerFolder = 256
 )

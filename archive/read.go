@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"qifeng/evidence"
 	"qifeng/proof/merkle"
@@ -15,11 +16,16 @@ func (a *Archive) ByID(id evidence.ID) ([]Stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := a.index.byID(key)
+	maybe, _, err := a.index.byIDs([][32]byte{key}, locator{})
 	if err != nil {
 		return nil, err
 	}
-	return a.loadAll(at)
+	at := make([]locator, len(maybe))
+	for i := range maybe {
+		at[i] = maybe[i].at
+	}
+	out, err := a.loadAll(at)
+	return slices.DeleteFunc(out, func(s Stored) bool { return s.ID != id }), err
 }
 
 // ByDigest returns a page of the records of a content: those whose digest, or
@@ -54,17 +60,47 @@ func (a *Archive) page(list listKey, cursor string, limit int) ([]Stored, string
 		return nil, "", err
 	}
 	limit = min(max(limit, 1), MaxPage)
-	at, err := a.index.page(list, after, limit+1)
-	if err != nil {
-		return nil, "", err
+	var page []Stored
+	for {
+		at, err := a.index.page(list, after, limit-len(page)+1) // one more, to know whether there is one
+		if err != nil {
+			return nil, "", err
+		}
+		more := len(at) > limit-len(page)
+		if more {
+			at = at[:limit-len(page)]
+		}
+		stored, err := a.loadAll(at)
+		if err != nil {
+			return nil, "", err
+		}
+		for i := range stored { // the index knows fingerprints only
+			is, err := stored[i].isUnder(list)
+			if err != nil {
+				return nil, "", err
+			}
+			if is {
+				page = append(page, stored[i])
+			}
+		}
+		if !more {
+			return page, "", nil
+		}
+		after = at[len(at)-1]
+		if len(page) == limit {
+			return page, after.cursor(), nil
+		}
 	}
-	next := ""
-	if len(at) > limit {
-		at = at[:limit]
-		next = at[limit-1].cursor()
+}
+
+// isUnder says whether a record is in a list.
+func (s *Stored) isUnder(list listKey) (bool, error) {
+	r, err := evidence.ParseRecord(s.Record)
+	if err != nil { // its leaf was compared
+		return false, fmt.Errorf("reading record %s: %w", s.ID, err)
 	}
-	page, err := a.loadAll(at)
-	return page, next, err
+	e := entryOf(r.Submission, r.Pair())
+	return e.isUnder(list), nil
 }
 
 func idKey(id evidence.ID) (key [32]byte, err error) {

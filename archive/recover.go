@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -8,13 +9,15 @@ import (
 	"sort"
 	"time"
 
+	"qifeng/archive/runs"
 	"qifeng/evidence"
 )
 
 // recovery is what Open finds out about the folder.
 type recovery struct {
 	a        *Archive
-	complete uint64    // seq up to which the index has everything
+	durable  locator   // group up to which the index has all records
+	named    uint64    // seq up to which it has the names of the files
 	mark     locator   // newest group that the index knew
 	newest   locator   // newest group found
 	closed   uint64    // highest seq of a closed batch
@@ -91,13 +94,16 @@ func (a *Archive) recover() (err error) {
 }
 
 func (a *Archive) openIndex() error {
-	ix, remade, err := openIndex(a.path(indexDir))
+	ix, remade, err := openIndex(a.disk, a.path(indexDir), runs.Options{
+		Records: a.cfg.indexRecords, Reserve: a.limits.FreeBytes, Full: isFull,
+		Failed: func(err error) { _ = a.failed(err) },
+	})
 	if err != nil {
 		return err
 	}
 	a.index = ix
 	if remade {
-		a.log.Warn("the index was damaged; it is made again from the batches")
+		a.log.Warn("the index was damaged, or of an older version; it is made again from the batches")
 	}
 	return nil
 }
@@ -107,9 +113,10 @@ func (r *recovery) readAll() (err error) {
 	if r.mark, err = r.a.index.mark(); err != nil {
 		return err
 	}
-	if r.complete, err = r.a.index.completed(); err != nil {
+	if r.named, err = r.a.index.named(); err != nil {
 		return err
 	}
+	r.durable = r.a.index.durable()
 	if err := r.readClosed(); err != nil {
 		return err
 	}
@@ -126,7 +133,8 @@ func (r *recovery) readClosed() error {
 	if err != nil {
 		return fmt.Errorf("listing the batches: %w", err)
 	}
-	from := filepath.Base(r.a.bodyFolder(min(r.mark.seq, r.complete)))
+	var closed []closedFile
+	from := filepath.Base(r.a.bodyFolder(min(r.mark.seq, r.named, r.durable.seq)))
 	for i, folder := range folders {
 		if folder < from && i < len(folders)-1 {
 			continue // all in the index; the last folder is read for its newest seq
@@ -137,9 +145,7 @@ func (r *recovery) readClosed() error {
 			return fmt.Errorf("listing batches: %w", err)
 		}
 		for _, name := range bodies {
-			if err := r.readBody(dir, name); err != nil {
-				return err
-			}
+			closed = append(closed, closedFile{dir: dir, name: name})
 		}
 	}
 	for _, name := range names {
@@ -148,44 +154,66 @@ func (r *recovery) readClosed() error {
 			return err
 		}
 		r.queue = append(r.queue, s)
-		if err := r.readBody(r.a.path(outboxDir), name); err != nil {
+		closed = append(closed, closedFile{dir: r.a.path(outboxDir), name: name})
+	}
+	for i := range closed {
+		if closed[i].seq, err = seqOfName(closed[i].name, ".batch"); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(closed, func(a, b closedFile) int { return cmp.Compare(a.seq, b.seq) })
+	for _, c := range closed { // the index takes groups in their order only
+		if err := r.readBody(c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readBody replays a closed batch where the index may lack some of it.
-func (r *recovery) readBody(dir, name string) error {
-	seq, err := seqOfName(name, ".batch")
-	if err != nil {
-		return err
-	}
-	r.closed = max(r.closed, seq)
-	if seq <= r.complete && seq != r.mark.seq {
+// closedFile is the file of a closed batch.
+type closedFile struct {
+	seq       uint64
+	dir, name string
+}
+
+// readBody puts into the index what it lacks of a closed batch.
+func (r *recovery) readBody(c closedFile) error {
+	r.closed = max(r.closed, c.seq)
+	if c.seq <= r.named && c.seq < r.durable.seq && c.seq != r.mark.seq {
 		return nil
 	}
-	path := filepath.Join(dir, name)
+	path := filepath.Join(c.dir, c.name)
 	f, err := r.a.disk.open(path, false)
 	if err != nil {
 		return fmt.Errorf("opening a batch: %w", err)
 	}
 	defer f.Close()
-	if seq <= r.complete { // it is only asked whether the mark is in it
-		foot, err := footerOf(path, f, seq)
-		if err == nil {
-			r.see(locator{seq: seq, offset: uint32(foot.start)})
-		}
-		return err
-	}
-	rep, err := r.replay(path, f, seq)
+	foot, err := footerOf(path, f, c.seq)
 	if err != nil {
 		return err
 	}
-	if rep.header == nil || bodyName(seq, rep.header) != name {
-		return corruptFile(path, "the batch is not complete, or another one than its name says")
+	if bodyName(c.seq, foot.header) != c.name {
+		return corruptFile(path, "it holds another batch than its name says")
 	}
-	return r.a.index.complete(seq, name)
+	if r.lacks(f, c.seq, foot) {
+		if _, err := r.replay(path, f, c.seq); err != nil {
+			return err
+		}
+	}
+	r.see(locator{seq: c.seq, offset: uint32(foot.start)})
+	if c.seq <= r.named {
+		return nil
+	}
+	return r.a.index.complete(c.seq, c.name)
+}
+
+// lacks says whether groups of a closed batch are behind what the index has.
+func (r *recovery) lacks(f file, seq uint64, foot *footer) bool {
+	if seq != r.durable.seq {
+		return seq > r.durable.seq
+	}
+	n, err := readHead(f, foot.end, seq, int64(r.durable.offset), maxGroupPayload)
+	return err != nil || int64(r.durable.offset)+frameSize(n) != foot.start // replay finds out what is wrong
 }
 
 // see takes note of how far the files go.
@@ -260,6 +288,11 @@ func (r *recovery) readJournal(path, name string) error {
 	f, err := r.a.disk.open(path, true)
 	if err != nil {
 		return fmt.Errorf("opening a journal: %w", err)
+	}
+	// What a process wrote before it died and did not sync is answered like
+	// everything else from now on, and the index may keep it: so it is synced.
+	if err := f.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("syncing a journal: %w", err), f.Close())
 	}
 	rep, err := r.replay(path, f, seq)
 	if err != nil {

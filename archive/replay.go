@@ -132,7 +132,7 @@ func (p *replayer) group(payload []byte, length int64) error {
 		return p.corrupt("group: %v", err)
 	}
 	at := locator{seq: b.seq, offset: uint32(b.size)}
-	leaves, entries, err := p.check(g, at)
+	leaves, entries, err := p.check(g)
 	if err != nil {
 		return p.corrupt("group: %v", err)
 	}
@@ -145,7 +145,7 @@ func (p *replayer) group(payload []byte, length int64) error {
 }
 
 // check recomputes everything that a group claims.
-func (p *replayer) check(g *group, at locator) (leaves []merkle.Digest, entries []entry, err error) {
+func (p *replayer) check(g *group) (leaves []merkle.Digest, entries []entry, err error) {
 	b := p.r.batch
 	if g.base != b.base() {
 		return nil, nil, fmt.Errorf("it begins at records %v of the streams, which have %v", g.base, b.base())
@@ -170,8 +170,7 @@ func (p *replayer) check(g *group, at locator) (leaves []merkle.Digest, entries 
 			return nil, nil, fmt.Errorf("record %d is not what its table and statement say", i)
 		}
 		leaves = append(leaves, merkle.LeafHash(r.data))
-		at.position = uint32(i)
-		entries = append(entries, entryOf(at, rec.Submission, pair))
+		entries = append(entries, entryOf(rec.Submission, pair))
 	}
 	return leaves, entries, p.checkHead(g, leaves)
 }

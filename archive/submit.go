@@ -16,6 +16,7 @@ type work struct {
 	req      *evidence.Request
 	registry uint64    // size of the registry that its key was found in
 	known    []locator // where submissions are that are stored; zero where not
+	looked   locator   // how far known goes
 	done     chan result
 }
 
@@ -50,7 +51,7 @@ func (a *Archive) Submit(ctx context.Context, req *evidence.Request) (*Taken, er
 	if err != nil {
 		return nil, err
 	}
-	known, missing, err := a.lookUp(req)
+	known, missing, looked, err := a.lookUp(req)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (a *Archive) Submit(ctx context.Context, req *evidence.Request) (*Taken, er
 	if now := a.cfg.Now(); req.Statement.SignedAt.Sub(now).Abs() > a.limits.ReplayWindow {
 		return nil, &ReplayError{SignedAt: req.Statement.SignedAt, Now: now, Window: a.limits.ReplayWindow}
 	}
-	w := &work{ctx: ctx, req: req, registry: registry, known: known, done: make(chan result, 1)}
+	w := &work{ctx: ctx, req: req, registry: registry, known: known, looked: looked, done: make(chan result, 1)}
 	if err := a.enqueue(w); err != nil {
 		return nil, err
 	}
@@ -116,38 +117,53 @@ func (a *Archive) submitKey(member, name string) (uint64, gm.PublicKey, error) {
 	return 0, gm.PublicKey{}, &BusyError{RetryAfter: a.limits.RetryPending, Reason: "the register of keys is not known yet"}
 }
 
-// lookUp finds which submissions of a request are stored.
-func (a *Archive) lookUp(req *evidence.Request) (known []locator, missing int, err error) {
-	known = make([]locator, len(req.Submissions))
-	for i := range req.Submissions {
-		at, ok, err := a.find(req.Submissions[i].Pair)
-		if err != nil {
-			return nil, 0, err
-		}
-		if known[i] = at; !ok {
+// lookUp finds which submissions of a request are stored. looked is how far it
+// has looked: what is stored meanwhile is behind it.
+func (a *Archive) lookUp(req *evidence.Request) (known []locator, missing int, looked locator, err error) {
+	known, looked, err = a.find(pairsOf(req), locator{})
+	for _, at := range known {
+		if at == (locator{}) {
 			missing++
 		}
 	}
-	return known, missing, nil
+	return known, missing, looked, err
 }
 
-// find returns where the submission of a pair is stored. The id is only half of
-// the pair, so the whole is compared.
-func (a *Archive) find(pair merkle.Digest) (locator, bool, error) {
-	candidates, err := a.index.byID(pair.SM3)
+func pairsOf(req *evidence.Request) []merkle.Digest {
+	pairs := make([]merkle.Digest, len(req.Submissions))
+	for i := range pairs {
+		pairs[i] = req.Submissions[i].Pair
+	}
+	return pairs
+}
+
+// find returns where the submissions of pairs are stored behind a locator, zero
+// where they are not, and how far it has looked. The index knows no more than
+// fingerprints of ids, and the id is only half of the pair, so the whole pair is
+// compared.
+func (a *Archive) find(pairs []merkle.Digest, after locator) (at []locator, looked locator, err error) {
+	ids := make([][32]byte, len(pairs))
+	for i := range pairs {
+		ids[i] = pairs[i].SM3
+	}
+	maybe, looked, err := a.index.byIDs(ids, after)
 	if err != nil {
-		return locator{}, false, err
+		return nil, looked, err
 	}
-	for _, at := range candidates {
-		stored, err := a.pairAt(at)
+	at = make([]locator, len(pairs))
+	for _, f := range maybe {
+		if at[f.index] != (locator{}) {
+			continue
+		}
+		stored, err := a.pairAt(f.at)
 		if err != nil {
-			return locator{}, false, fmt.Errorf("finding %s: %w", evidence.IDOf(pair), err)
+			return nil, looked, fmt.Errorf("finding %s: %w", evidence.IDOf(pairs[f.index]), err)
 		}
-		if stored == pair {
-			return at, true, nil
+		if stored == pairs[f.index] {
+			at[f.index] = f.at
 		}
 	}
-	return locator{}, false, nil
+	return at, looked, nil
 }
 
 // enqueue hands w to the writer, or says that a bound is reached.

@@ -203,6 +203,10 @@ func (a *Archive) place(g *freshGroup, w *work) result {
 			return result{err: err}
 		}
 	}
+	since, _, err := a.find(pairsOf(w.req), w.looked) // what other groups stored meanwhile
+	if err != nil {
+		return result{err: err}
+	}
 	r := result{group: g, slots: make([]slot, len(w.req.Submissions))}
 	missing := 0
 	for i := range w.req.Submissions {
@@ -213,10 +217,7 @@ func (a *Archive) place(g *freshGroup, w *work) result {
 				r.slots[i] = slot{fresh: true, position: p}
 				continue
 			}
-			var err error
-			if at, ok, err = a.find(pair); err != nil {
-				return result{err: err}
-			}
+			at, ok = since[i], since[i] != (locator{})
 		}
 		if r.slots[i] = (slot{at: at}); !ok {
 			r.slots[i] = slot{fresh: true, mine: true}
@@ -300,7 +301,7 @@ func (a *Archive) store(g *freshGroup) error {
 	a.backlogBytes.Add(int64(len(frame)))
 	entries := make([]entry, len(g.records))
 	for i := range entries {
-		entries[i] = entryOf(locator{at.seq, at.offset, uint32(i)}, g.subs[i], g.pairs[i])
+		entries[i] = entryOf(g.subs[i], g.pairs[i])
 	}
 	if err := a.index.add(at, entries); err != nil {
 		return a.failed(err)

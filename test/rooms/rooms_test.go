@@ -27,6 +27,7 @@ var ranks = map[string]int{
 	"evidence/canon":   3,
 	"evidence":         4,
 	"proof":            5,
+	"archive/runs":     5,
 	"archive":          6, "chain": 6, "genesis": 6, "fsck": 6,
 	"api/wire": 7, "api/httpsig": 7,
 	"api/client": 8, "api": 8,

@@ -1,0 +1,43 @@
+package runs
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// filter says of most fingerprints that are not in a run that they are not. It
+// is the split block Bloom filter of Apache Parquet: one block of 32 bytes per
+// fingerprint, one bit in each of its eight words. The block is chosen by the
+// first bits, so fingerprints in rising order fill it from front to back.
+type filter []byte
+
+const filterBlock = 32
+
+var salts = [8]uint32{0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d, 0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31}
+
+func filterSize(ids int64) int64 {
+	return (ids*filterBits/(8*filterBlock) + 1) * filterBlock
+}
+
+func (f filter) block(p Print) []byte {
+	n, _ := bits.Mul64(uint64(p), uint64(len(f)/filterBlock))
+	return f[n*filterBlock : n*filterBlock+filterBlock]
+}
+
+func (f filter) add(p Print) {
+	b := f.block(p)
+	for i, salt := range salts {
+		w := b[4*i : 4*i+4]
+		binary.BigEndian.PutUint32(w, binary.BigEndian.Uint32(w)|1<<(uint32(p)*salt>>27))
+	}
+}
+
+func (f filter) has(p Print) bool {
+	b := f.block(p)
+	for i, salt := range salts {
+		if binary.BigEndian.Uint32(b[4*i:])&(1<<(uint32(p)*salt>>27)) == 0 {
+			return false
+		}
+	}
+	return true
+}

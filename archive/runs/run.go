@@ -1,0 +1,277 @@
+package runs
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"sort"
+	"sync"
+	"sync/atomic"
+)
+
+// ErrDamaged: a file holds what was never written. The owner removes the folder
+// and adds everything again.
+var ErrDamaged = errors.New("the index is damaged")
+
+// DamagedError names the file. It is ErrDamaged.
+type DamagedError struct {
+	Path    string
+	Problem string
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%v: %s: %s", ErrDamaged, e.Path, e.Problem)
+}
+
+func (e *DamagedError) Is(target error) bool { return target == ErrDamaged }
+
+const (
+	blockSize = 4096
+	blockTail = 4
+	entrySize = 20
+	perBlock  = (blockSize - blockTail) / entrySize
+)
+
+var (
+	runMagic   = [8]byte{'Q', 'F', 'R', 'U', 'N', 0, 0, 1}
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// checksum is over a block and its number.
+func checksum(p []byte, number int64) uint32 {
+	var n [8]byte
+	binary.BigEndian.PutUint64(n[:], uint64(number))
+	return crc32.Update(crc32.Update(0, castagnoli, p), castagnoli, n[:])
+}
+
+// header is block 0 of a run.
+type header struct {
+	number      uint64
+	first, last Place
+	ids, lists  int64
+}
+
+func blocksOf(entries int64) int64 { return (entries + perBlock - 1) / perBlock }
+
+// blocks is how many there are, block 0 included.
+func (h *header) blocks() int64 { return 1 + blocksOf(h.ids) + blocksOf(h.lists) }
+
+func (h *header) fencesSize() int64 { return 8*(h.blocks()-1) + blockTail }
+
+// size is that of the whole file.
+func (h *header) size() int64 {
+	return h.blocks()*blockSize + h.fencesSize() + filterSize(h.ids) + blockTail
+}
+
+func (h *header) encode() []byte {
+	b := append(make([]byte, 0, blockSize), runMagic[:]...)
+	b = binary.BigEndian.AppendUint64(b, h.number)
+	for _, p := range []Place{h.first, h.last} {
+		b = binary.BigEndian.AppendUint64(b, p.Seq)
+		b = binary.BigEndian.AppendUint32(b, p.Offset)
+		b = binary.BigEndian.AppendUint32(b, p.Position)
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(h.ids))
+	b = binary.BigEndian.AppendUint64(b, uint64(h.lists))
+	b = b[:blockSize-blockTail]
+	return binary.BigEndian.AppendUint32(b, checksum(b, 0))
+}
+
+func decodeHeader(b []byte) (h header, err error) {
+	if [8]byte(b[:8]) != runMagic {
+		return h, fmt.Errorf("this is no run of version %d", runMagic[7])
+	}
+	place := func(b []byte) Place {
+		return Place{binary.BigEndian.Uint64(b), binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint32(b[12:])}
+	}
+	h = header{number: binary.BigEndian.Uint64(b[8:]), first: place(b[16:]), last: place(b[32:]),
+		ids: int64(binary.BigEndian.Uint64(b[48:])), lists: int64(binary.BigEndian.Uint64(b[56:]))}
+	const most = 1 << 48 // so that nothing overflows below
+	if h.ids < 0 || h.ids > most || h.lists < 0 || h.lists > most || h.first.After(h.last) || h.last.Seq-h.first.Seq > maxDelta {
+		return h, errors.New("its counts or places are not possible")
+	}
+	return h, nil
+}
+
+// run is an open run. It does not change.
+type run struct {
+	header
+	path   string
+	f      File
+	idPart section
+	list   section
+	filter filter
+
+	sets   atomic.Int32 // that it is in
+	remove atomic.Bool  // when it is in none any more
+	busy   bool         // it is being merged; guarded by the store
+}
+
+// section is the ids or the lists of a run.
+type section struct {
+	first   int64 // block
+	entries int64
+	fences  []Print // of each block
+}
+
+// openRun opens a run and reads what stays in memory. A file that is not a
+// run, or not whole, is a DamagedError.
+func openRun(d Disk, path string) (r *run, err error) {
+	f, err := d.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &DamagedError{path, "the file is missing"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening a run: %w", err)
+	}
+	if r, err = load(path, f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return r, nil
+}
+
+func newRun(h header, path string, f File, fences []Print, filter filter) *run {
+	n := blocksOf(h.ids)
+	return &run{header: h, path: path, f: f, filter: filter,
+		idPart: section{1, h.ids, fences[:n]}, list: section{1 + n, h.lists, fences[n:]}}
+}
+
+func (r *run) damaged(format string, args ...any) error {
+	return &DamagedError{r.path, fmt.Sprintf(format, args...)}
+}
+
+func load(path string, f File) (*run, error) {
+	r := &run{path: path, f: f}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if st.Size() < blockSize {
+		return nil, r.damaged("it is too short for a run")
+	}
+	b := make([]byte, blockSize)
+	if err := r.read(b, 0); err != nil {
+		return nil, err
+	}
+	h, err := decodeHeader(b)
+	if err != nil {
+		return nil, r.damaged("%v", err)
+	}
+	if st.Size() != h.size() {
+		return nil, r.damaged("it has %d bytes where its head says %d", st.Size(), h.size())
+	}
+	at := h.blocks() * blockSize
+	raw, err := r.table(at, h.fencesSize())
+	if err != nil {
+		return nil, err
+	}
+	filter, err := r.table(at+h.fencesSize(), filterSize(h.ids)+blockTail)
+	if err != nil {
+		return nil, err
+	}
+	fences := make([]Print, len(raw)/8)
+	for i := range fences {
+		fences[i] = Print(binary.BigEndian.Uint64(raw[8*i:]))
+	}
+	return newRun(h, path, f, fences, filter), nil
+}
+
+// table reads a table that ends in its checksum, and returns it without.
+func (r *run) table(at, size int64) ([]byte, error) {
+	b := make([]byte, size)
+	if _, err := r.f.ReadAt(b, at); err != nil {
+		return nil, r.readError(err)
+	}
+	n := len(b) - blockTail
+	if binary.BigEndian.Uint32(b[n:]) != checksum(b[:n], at/blockSize) {
+		return nil, r.damaged("the table at byte %d does not match its checksum", at)
+	}
+	return b[:n], nil
+}
+
+func (r *run) readError(err error) error {
+	if errors.Is(err, io.EOF) {
+		return r.damaged("it ends too early")
+	}
+	return fmt.Errorf("reading %s: %w", r.path, err)
+}
+
+// read fills b with blocks and checks them.
+func (r *run) read(b []byte, first int64) error {
+	if _, err := r.f.ReadAt(b, first*blockSize); err != nil {
+		return r.readError(err)
+	}
+	for ; len(b) > 0; b, first = b[blockSize:], first+1 {
+		if binary.BigEndian.Uint32(b[blockSize-blockTail:]) != checksum(b[:blockSize-blockTail], first) {
+			return r.damaged("block %d does not match its checksum", first)
+		}
+	}
+	return nil
+}
+
+// entry decodes an entry of a block.
+func (r *run) entry(b []byte, i int) (Print, Place) {
+	e := b[i*entrySize : i*entrySize+entrySize]
+	return Print(binary.BigEndian.Uint64(e)), Place{r.first.Seq + uint64(binary.BigEndian.Uint32(e[8:])),
+		binary.BigEndian.Uint32(e[12:]), binary.BigEndian.Uint32(e[16:])}
+}
+
+// within is how many entries block n of s has.
+func (s *section) within(n int) int { return int(min(perBlock, s.entries-int64(n)*perBlock)) }
+
+var blockPool = sync.Pool{New: func() any { return new([blockSize]byte) }}
+
+// find adds to out up to limit places of a fingerprint behind after, in order.
+func (r *run) find(s *section, p Print, after Place, limit int, out []Place) ([]Place, error) {
+	buf := blockPool.Get().(*[blockSize]byte)
+	defer blockPool.Put(buf)
+	b := buf[:]
+	passed := func(i int) bool { // entry i of b is behind the place where to begin
+		q, at := r.entry(b, i)
+		return q > p || q == p && at.After(after)
+	}
+	// The first entry wanted is in the last block that does not begin behind it.
+	// Blocks between lo and hi all begin with p.
+	lo := max(sort.Search(len(s.fences), func(i int) bool { return s.fences[i] >= p })-1, 0)
+	hi := sort.Search(len(s.fences), func(i int) bool { return s.fences[i] > p }) - 1
+	for lo < hi {
+		mid := lo + (hi-lo+1)/2
+		if err := r.read(b, s.first+int64(mid)); err != nil {
+			return out, err
+		}
+		if passed(0) {
+			hi = mid - 1
+		} else {
+			lo = mid
+		}
+	}
+	for n := lo; limit > 0 && n < len(s.fences) && s.fences[n] <= p; n++ {
+		if err := r.read(b, s.first+int64(n)); err != nil {
+			return out, err
+		}
+		count := s.within(n)
+		for i := sort.Search(count, passed); i < count && limit > 0; i++ {
+			q, at := r.entry(b, i)
+			if q != p {
+				return out, nil
+			}
+			out = append(out, at)
+			limit--
+		}
+	}
+	return out, nil
+}
+
+// release is called for each set that r leaves.
+func (r *run) release(d Disk) {
+	if r.sets.Add(-1) > 0 {
+		return
+	}
+	r.f.Close() // it was only read
+	if r.remove.Load() {
+		d.Remove(r.path) //nolint:errcheck // what stays is removed at the next start
+	}
+}

@@ -1,0 +1,157 @@
+package runs
+
+import "math/bits"
+
+// Place is where a record is. The owner gives it its meaning; here it matters
+// only that places rise. No record is at the zero place.
+type Place struct {
+	Seq              uint64
+	Offset, Position uint32
+}
+
+// After says that p is behind q.
+func (p Place) After(q Place) bool {
+	if p.Seq != q.Seq {
+		return p.Seq > q.Seq
+	}
+	if p.Offset != q.Offset {
+		return p.Offset > q.Offset
+	}
+	return p.Position > q.Position
+}
+
+// table holds the newest entries. One goroutine adds to it under the lock of
+// the store; once it is full it does not change any more.
+type table struct {
+	first, last Place
+	places      []Place // of the records
+	ids, lists  multimap
+}
+
+func newTable(records int) *table {
+	return &table{places: make([]Place, 0, records), ids: newMultimap(records), lists: newMultimap(listsPerRecord * records)}
+}
+
+// fits says that g can be added without the table growing beyond its bounds.
+func (t *table) fits(g *Group) bool {
+	return len(t.places)+len(g.IDs) <= cap(t.places) && t.lists.len()+len(g.Lists) <= t.lists.room() &&
+		(len(t.places) == 0 || g.Seq-t.first.Seq < maxSpan)
+}
+
+func (t *table) add(g *Group) {
+	base := uint32(len(t.places))
+	if base == 0 {
+		t.first = Place{g.Seq, g.Offset, 0}
+	}
+	for i, id := range g.IDs {
+		t.places = append(t.places, Place{g.Seq, g.Offset, uint32(i)})
+		t.ids.add(id, base+uint32(i))
+	}
+	for _, l := range g.Lists {
+		t.lists.add(l.Print, base+l.Position)
+	}
+	t.last = t.places[len(t.places)-1]
+}
+
+// find adds to out up to limit places of a fingerprint behind after.
+func (t *table) find(m *multimap, p Print, after Place, limit int, out []Place) []Place {
+	newest, ok := m.newest(p)
+	if !ok {
+		return out
+	}
+	for e := m.entries[newest].next; limit > 0; e = m.entries[e].next {
+		if at := t.places[m.entries[e].record]; at.After(after) {
+			out = append(out, at)
+			limit--
+		}
+		if e == newest {
+			break
+		}
+	}
+	return out
+}
+
+// multimap maps fingerprints to records. A slot holds the newest entry of a
+// fingerprint, and the entries of one fingerprint form a ring, in which the
+// newest is followed by the oldest. So many records under one fingerprint cost
+// one slot, and each is added in constant time.
+//
+// Slots are chosen by the first bits and searched upwards without wrapping
+// round, so the fingerprints stand in them almost in order.
+type multimap struct {
+	shift   uint8
+	slots   []uint32 // 0 is free, else entry+1
+	entries []tableEntry
+}
+
+type tableEntry struct {
+	print  Print
+	record uint32
+	next   uint32
+}
+
+func newMultimap(room int) multimap {
+	n := bits.Len(uint(max(2*room-1, 1))) // at most half full
+	return multimap{shift: uint8(64 - n), slots: make([]uint32, 1<<n), entries: make([]tableEntry, 0, room)}
+}
+
+func (m *multimap) len() int  { return len(m.entries) }
+func (m *multimap) room() int { return cap(m.entries) }
+
+func (m *multimap) add(p Print, record uint32) {
+	e := uint32(len(m.entries))
+	i := int(p >> m.shift)
+	for ; i < len(m.slots) && m.slots[i] != 0; i++ {
+		if newest := &m.entries[m.slots[i]-1]; newest.print == p {
+			oldest := newest.next
+			newest.next = e
+			m.entries = append(m.entries, tableEntry{p, record, oldest})
+			m.slots[i] = e + 1
+			return
+		}
+	}
+	m.entries = append(m.entries, tableEntry{p, record, e})
+	if i == len(m.slots) {
+		m.slots = append(m.slots, 0)
+	}
+	m.slots[i] = e + 1
+}
+
+func (m *multimap) newest(p Print) (uint32, bool) {
+	for i := int(p >> m.shift); i < len(m.slots) && m.slots[i] != 0; i++ {
+		if e := m.slots[i] - 1; m.entries[e].print == p {
+			return e, true
+		}
+	}
+	return 0, false
+}
+
+// sorted returns the newest entry of each fingerprint, in the order of these.
+func (m *multimap) sorted() []uint32 {
+	out := make([]uint32, 0, len(m.entries))
+	for _, s := range m.slots {
+		if s == 0 {
+			continue
+		}
+		out = append(out, s-1)
+		for i := len(out) - 1; i > 0 && m.entries[out[i-1]].print > m.entries[out[i]].print; i-- {
+			out[i-1], out[i] = out[i], out[i-1] // a few steps: see above
+		}
+	}
+	return out
+}
+
+// each gives all entries by fingerprint, those of one in the order of places.
+func (t *table) each(m *multimap, f func(Print, Place) error) error {
+	for _, newest := range m.sorted() {
+		for e := m.entries[newest].next; ; e = m.entries[e].next {
+			if err := f(m.entries[e].print, t.places[m.entries[e].record]); err != nil {
+				return err
+			}
+			if e == newest {
+				break
+			}
+		}
+	}
+	return nil
+}

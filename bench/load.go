@@ -309,7 +309,7 @@ func (l *load) note(text string) {
 func (l *load) sum(r *Result) (err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.Window = l.to.Sub(l.from).Seconds()
+	r.Window = max(0, l.to.Sub(l.from).Seconds())
 	if r.Window > 0 {
 		r.RecordsPerS, r.RequestsPerS = float64(l.inWindow.Load())/r.Window, float64(l.requests.Load())/r.Window
 	}

@@ -137,6 +137,9 @@ func cpuSeconds(pid int) float64 {
 // folderBytes is the size of the files below each folder directly in dir.
 func folderBytes(dir string) (map[string]int64, error) {
 	out := map[string]int64{}
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("measuring %s: %w", dir, err)
+	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return ignoreGone(err)

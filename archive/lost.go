@@ -55,6 +55,7 @@ func (s LostStatus) String() string {
 type lostList struct {
 	spans   []lostSpan
 	batches []LostBatch
+	sum     LostStatus // made once, by Archive.setLost
 }
 
 type lostSpan struct {

@@ -73,9 +73,15 @@ func (a *Archive) isRestored() bool {
 func (a *Archive) recallLost() error {
 	l, err := readLost(a.disk, a.path(lostDir, lostName))
 	if err == nil {
-		a.lost.Store(l)
+		a.setLost(l)
 	}
 	return err
+}
+
+// setLost shows a list, which is not changed any more.
+func (a *Archive) setLost(l *lostList) {
+	l.sum = l.status()
+	a.lost.Store(l)
 }
 
 // leaveBehind does with the files of a restored folder what stands above, and
@@ -229,7 +235,7 @@ func (r *recovery) goOnBehind(last, floor uint64) error {
 	if err := errors.Join(a.disk.remove(a.path(restoredName)), a.disk.syncDir(a.cfg.Dir)); err != nil {
 		return fmt.Errorf("removing the mark of a restored archive: %w", err)
 	}
-	a.lost.Store(l)
+	a.setLost(l)
 	a.alarm(AlarmGap, l.alarm())
 	return r.keepFull()
 }
@@ -291,6 +297,6 @@ func (a *Archive) lookBehind() {
 		a.log.Error("the list of lost batches could not be added to", "error", err)
 		return
 	}
-	a.lost.Store(fresh)
+	a.setLost(fresh)
 	a.alarm(AlarmGap, fresh.alarm())
 }

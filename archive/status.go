@@ -78,7 +78,7 @@ func (a *Archive) Status() Status {
 		s.FreeBytes = free
 	}
 	if l := a.lost.Load(); l != nil {
-		s.Lost = l.status()
+		s.Lost = l.sum
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

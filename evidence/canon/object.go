@@ -61,20 +61,18 @@ func (d *Decoder) Next() int {
 		return -1
 	}
 	f.start = -1
-	from, at := f.index+1, d.pos
-	if at < len(d.data) {
-		switch c := d.data[at]; {
-		case c == '}':
-			return d.close(f.schema, from)
-		case c == ',' && from > 0:
-			at++
-		}
+	from := f.index + 1
+	if d.peek() == '}' {
+		return d.close(f.schema, from)
 	}
-	rest := d.data[at:]
+	if from > 0 && !d.expect(',') {
+		return -1
+	}
+	rest := d.data[d.pos:]
 	for i := from; i < len(f.schema.tokens); i++ {
 		token := f.schema.tokens[i]
 		if len(rest) > len(token) && rest[1] == token[1] && string(rest[:len(token)]) == token {
-			d.pos = at + len(token)
+			d.pos += len(token)
 			f.index, f.start = i, d.pos
 			return i
 		}
@@ -96,9 +94,6 @@ func (d *Decoder) close(s *Schema, from int) int {
 // oddKey reads what stands where none of the keys does that may come next, and
 // so says what is wrong with it.
 func (d *Decoder) oddKey(f *frame, from int) int {
-	if f.index >= 0 && !d.expect(',') {
-		return -1
-	}
 	i, ok := d.key(f.schema, from)
 	if !ok {
 		return -1

@@ -1,10 +1,16 @@
 package api_test
 
 import (
+	"bufio"
+	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"qifeng/api/apitest"
@@ -40,6 +46,73 @@ func benchmarkPost(b *testing.B, records int, prefer string) {
 	all := float64(b.N * records)
 	b.ReportMetric(float64(bytes)/all, "answer-B/record")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/all, "ns/record")
+}
+
+// BenchmarkSingle posts requests of one record over 64 connections that stay
+// open, and the same to a server that does nothing: the difference is ours, and
+// so is the ratio of the two rates.
+func BenchmarkSingle(b *testing.B) {
+	n := apitest.NewNode(b, apitest.Options{})
+	const pool = 30_000
+	posts := make([][]byte, pool)
+	for i := range posts {
+		raw := request(b, n, contract(n, "x")).Raw
+		posts[i] = fmt.Appendf(nil, "POST /v1/records HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: return=minimal\r\nContent-Length: %d\r\n\r\n%s", len(raw), raw)
+	}
+	idle := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write(posts[0][:800])
+	})
+	b.Run("idle", func(b *testing.B) {
+		srv := httptest.NewServer(idle)
+		defer srv.Close()
+		benchmarkConns(b, srv.Listener.Addr().String(), posts)
+	})
+	b.Run("records", func(b *testing.B) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(b.Context())
+		done := make(chan error, 1)
+		go func() { done <- n.Server.Serve(ctx, n.Server.Bound(ln)) }()
+		benchmarkConns(b, ln.Addr().String(), posts)
+		stop()
+		if err := <-done; err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+// benchmarkConns sends each of posts once, over and over where b.N is more.
+func benchmarkConns(b *testing.B, addr string, posts [][]byte) {
+	var next atomic.Int64
+	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		for pb.Next() {
+			if _, err := conn.Write(posts[int(next.Add(1))%len(posts)]); err != nil {
+				b.Error(err)
+				return
+			}
+			resp, err := http.ReadResponse(in, nil)
+			if err != nil || resp.StatusCode >= 300 {
+				b.Errorf("%v, %v", resp, err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+		}
+	})
+	b.StopTimer()
 }
 
 // BenchmarkProof measures assembling, verifying and rendering a proof.

@@ -61,6 +61,35 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readBody reads a whole body into memory of about its size. What the caller
+// says of its length is believed for no more than firstRead, and beyond that for
+// as much again as has come: memory is bounded by what was sent, not by what was
+// announced.
+func readBody(r io.Reader, length int64) ([]byte, error) {
+	first := int64(512) // where nothing is said
+	if length >= 0 {
+		first = min(length, firstRead)
+	}
+	b := make([]byte, 0, first+1) // one more, to see the end
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(b) == cap(b) {
+			more := 2 * int64(cap(b))
+			if length > int64(len(b)) {
+				more = min(more, length+1)
+			}
+			b = append(make([]byte, 0, more), b...)
+		}
+	}
+}
+
 // release gives the room back, when the body is no longer in memory.
 func (b *body) release() {
 	if b.room != nil {

@@ -126,9 +126,13 @@ func (d *door) admit(c *conn) (ok bool, victim *conn) {
 
 // hush makes c the connection that fell silent last. The lock is held.
 func (d *door) hush(c *conn) {
-	d.speak(c)
-	c.among = d.silent.PushBack(c)
-	c.own = d.from[c.addr].silent.PushBack(c)
+	own := d.from[c.addr].silent
+	if c.among != nil { // an idle one on which the next request begins
+		d.silent.MoveToBack(c.among)
+		own.MoveToBack(c.own)
+		return
+	}
+	c.among, c.own = d.silent.PushBack(c), own.PushBack(c)
 }
 
 // speak takes c from the silent ones. The lock is held.

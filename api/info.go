@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
@@ -27,6 +28,8 @@ func render(c *gin.Context, status int, v any) error {
 
 // raw writes bytes that are what they are.
 func raw(c *gin.Context, status int, contentType string, b []byte) error {
+	// net/http knows the length of short answers only, and sends others in chunks.
+	c.Header("Content-Length", strconv.Itoa(len(b)))
 	c.Data(status, contentType, b)
 	return nil
 }

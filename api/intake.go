@@ -1,8 +1,6 @@
 package api
 
 import (
-	"io"
-
 	"github.com/gin-gonic/gin"
 
 	"qifeng/archive"
@@ -21,7 +19,7 @@ type intake struct {
 // given back before the caller waits for a state.
 func (s *Server) takeIn(c *gin.Context, minimal bool) (in intake, err error) {
 	defer releaseBody(c)
-	body, err := io.ReadAll(c.Request.Body)
+	body, err := readBody(c.Request.Body, c.Request.ContentLength)
 	if err != nil {
 		return in, bodyFault(err)
 	}

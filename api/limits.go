@@ -61,6 +61,10 @@ const (
 	bodyGrace   = 4 * time.Second
 	minBodyRate = 80 << 10
 
+	// firstRead bounds what is kept free for a body of which nothing has come yet: a
+	// request of one record fits, and net/http's own buffers are as large.
+	firstRead = 4 << 10
+
 	// bodyShare is which part of Bounds.BodyBytes one address may fill: at the
 	// least rate, three addresses with all their connections leave a quarter.
 	bodyShare = 4

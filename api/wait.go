@@ -50,11 +50,15 @@ func (s *Server) wait(c *gin.Context, d time.Duration, reached func() (bool, err
 		default:
 			d = 0
 		}
-		// The request is read. Left in force, the deadline for reading it would end
-		// its context in the middle of a long wait. A writer without deadlines, in
-		// tests, has nothing to lift.
-		_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})
 	}
+	if d <= 0 {
+		_, err := reached()
+		return err
+	}
+	// The request is read. Left in force, the deadline for reading it would end
+	// its context in the middle of a long wait. A writer without deadlines, in
+	// tests, has nothing to lift.
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})
 	ctx := c.Request.Context()
 	timer := time.NewTimer(d)
 	defer timer.Stop()

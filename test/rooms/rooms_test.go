@@ -29,7 +29,7 @@ var ranks = map[string]int{
 	"proof":            5,
 	"archive/runs":     5,
 	"archive":          6, "chain": 6, "genesis": 6, "fsck": 6,
-	"api/wire": 7, "api/httpsig": 7,
+	"api/wire": 7, "api/httpsig": 7, "backup": 7,
 	"api/client": 8, "api": 8,
 	"api/monitor": 9, "bench": 9,
 	"node": 10,

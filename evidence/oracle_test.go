@@ -161,7 +161,7 @@ func FuzzSubmission(f *testing.F) {
 		d, reader := canon.NewDecoder(list), submissionReader{}
 		var read []*Submission
 		for range d.Array(3, 3) {
-			read = append(read, reader.read(d, len(list)))
+			read = append(read, reader.read(d, 3, len(list)))
 		}
 		if err := d.End(); (err == nil) != want {
 			t.Fatalf("%q: the oracle says %v, the list %v", data, want, err)

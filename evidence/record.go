@@ -42,7 +42,7 @@ func ParseRecord(data []byte) (*Record, error) {
 			r.Intake = decodeIntake(d)
 		case "submission":
 			start := d.Offset()
-			r.Submission = (&submissionReader{}).read(d, len(data)-start)
+			r.Submission = (&submissionReader{}).read(d, 1, len(data)-start)
 			r.SubmissionBytes = data[start:d.Offset():d.Offset()]
 		}
 	}

@@ -77,15 +77,16 @@ func tooLong(body []byte) error {
 
 // decodeSubmissions reads the submissions, whose pairs check computes.
 func (r *Request) decodeSubmissions(d *canon.Decoder) {
-	var reader submissionReader
-	if r.Statement != nil {
-		reader.submitter, reader.key = r.Statement.Submitter, r.Statement.Key
-		// What the statement says may be a lie, which the length of the body bounds.
-		r.Submissions = make([]Submitted, 0, min(r.Statement.Count, uint64(len(r.Raw)/minSubmission)))
+	if r.Statement == nil {
+		return // an error of d stands
 	}
-	for range d.Array(1, MaxSubmissions) {
+	reader := submissionReader{submitter: r.Statement.Submitter, key: r.Statement.Key}
+	// What the statement says may be a lie, which the length of the body bounds.
+	count := min(int(r.Statement.Count), len(r.Raw)/minSubmission)
+	r.Submissions = make([]Submitted, 0, count)
+	for i := range d.Array(1, MaxSubmissions) {
 		start := d.Offset()
-		s := reader.read(d, len(r.Raw)-start)
+		s := reader.read(d, count-i, len(r.Raw)-start)
 		if d.Err() == nil {
 			r.Submissions = append(r.Submissions, Submitted{Submission: s, Bytes: r.Raw[start:d.Offset():d.Offset()]})
 		}
@@ -251,7 +252,7 @@ func marshalAll(submissions []*Submission) (list []byte, ends []int, read []*Sub
 		list = s.append(list)
 		ends[i] = len(list)
 		d := canon.NewDecoder(list[start:])
-		read[i] = reader.read(d, (len(submissions)-i)*minSubmission)
+		read[i] = reader.read(d, len(submissions)-i, len(submissions)*usualBytes)
 		if err := d.End(); err != nil {
 			return nil, nil, nil, fmt.Errorf("submissions[%d]: submission: %w", i, err)
 		}

@@ -90,7 +90,7 @@ var kindNames = func() (names []string) {
 // ParseSubmission reads the canonical bytes of one submission.
 func ParseSubmission(data []byte) (*Submission, error) {
 	d := canon.NewDecoder(data)
-	s := (&submissionReader{}).read(d, len(data))
+	s := (&submissionReader{}).read(d, 1, len(data))
 	if err := d.End(); err != nil {
 		return nil, err
 	}
@@ -111,18 +111,16 @@ type submissionReader struct {
 	dossier        Dossier
 }
 
-// What one of these takes in a document at least; the slabs go by it, so that
-// what they take is bounded by the length of the document.
-const (
-	minSubmission = 300
-	minPair       = canon.DigestBytes
-)
+// minSubmission is less than any submission has bytes.
+const minSubmission = 300
 
-// read reads a submission with at most rest bytes of the document from its
-// beginning on. After an error of d what it returns is of no use.
-func (r *submissionReader) read(d *canon.Decoder, rest int) *Submission {
+// read reads a submission. With it more of them are to be read, from rest bytes
+// of the document; what is allocated is bounded by both. After an error of d
+// what it returns is of no use.
+func (r *submissionReader) read(d *canon.Decoder, more, rest int) *Submission {
 	start := d.Offset()
-	s := r.submissions.next(rest / minSubmission)
+	more = min(more, rest/minSubmission)
+	s := r.submissions.next(more)
 	var present fieldSet
 	kind := -1
 	for f := d.First(submissionFields); f >= 0; f = d.Next() {
@@ -133,7 +131,7 @@ func (r *submissionReader) read(d *canon.Decoder, rest int) *Submission {
 			}
 			continue
 		}
-		r.field(d, s, f, rest)
+		r.field(d, s, f, more, rest/canon.DigestBytes)
 	}
 	if d.Err() == nil && d.Offset()-start > MaxSubmissionBytes {
 		d.Fail("is %d bytes long; a submission has at most %d", d.Offset()-start, MaxSubmissionBytes)
@@ -146,20 +144,22 @@ func (r *submissionReader) read(d *canon.Decoder, rest int) *Submission {
 	return s
 }
 
-func (r *submissionReader) field(d *canon.Decoder, s *Submission, field, rest int) {
+// field reads a field but the kind; more sizes and pairs may be asked for with
+// those of s.
+func (r *submissionReader) field(d *canon.Decoder, s *Submission, field, more, pairs int) {
 	switch field {
 	case fieldAlgorithm:
 		s.Algorithm = d.Enum(Algorithms...)
 	case fieldCapturedAt:
 		s.CapturedAt = d.Time()
 	case fieldCertificate:
-		s.Certificate = r.pair(d, rest)
+		s.Certificate = r.pair(d, pairs)
 	case fieldClaims:
-		s.Claims = r.pair(d, rest)
+		s.Claims = r.pair(d, pairs)
 	case fieldCount:
 		s.Count = d.Int(1, MaxSteps)
 	case fieldDigest:
-		s.Digest = r.pair(d, rest)
+		s.Digest = r.pair(d, pairs)
 	case fieldDossier:
 		s.Dossier = Dossier(d.HexLike(16, string(r.dossier))) // steps of one mostly follow each other
 	case fieldKey:
@@ -169,17 +169,17 @@ func (r *submissionReader) field(d *canon.Decoder, s *Submission, field, rest in
 	case fieldNonce:
 		d.HexInto(s.Nonce[:])
 	case fieldPrev:
-		s.Prev = r.pair(d, rest)
+		s.Prev = r.pair(d, pairs)
 	case fieldRefs:
 		s.Refs = decodeRefs(d)
 	case fieldResult:
 		s.Result = d.Enum(Results...)
 	case fieldRoot:
-		s.Root = r.pair(d, rest)
+		s.Root = r.pair(d, pairs)
 	case fieldSignature:
-		s.Signature = r.pair(d, rest)
+		s.Signature = r.pair(d, pairs)
 	case fieldSize:
-		s.Size = r.sizes.next(rest / minSubmission)
+		s.Size = r.sizes.next(more)
 		*s.Size = d.Int(0, MaxContentBytes)
 	case fieldSource:
 		s.Source = decodeSource(d)
@@ -192,8 +192,8 @@ func (r *submissionReader) field(d *canon.Decoder, s *Submission, field, rest in
 	}
 }
 
-func (r *submissionReader) pair(d *canon.Decoder, rest int) *merkle.Digest {
-	p := r.pairs.next(rest / minPair)
+func (r *submissionReader) pair(d *canon.Decoder, more int) *merkle.Digest {
+	p := r.pairs.next(more)
 	d.DigestInto(p)
 	return p
 }

@@ -124,6 +124,7 @@ type Archive struct {
 	backlogBytes   atomic.Int64
 	committed      atomic.Uint64
 	shares         shares // of the backlog
+	verifiers      *verifiers
 
 	stopped atomic.Pointer[error]    // why nothing is accepted any more
 	lost    atomic.Pointer[lostList] // what a restored folder lacks; replaced by Open and by the outbox
@@ -195,7 +196,7 @@ func Open(cfg Config) (*Archive, error) {
 	}
 	a := &Archive{
 		cfg: cfg, limits: cfg.Limits, disk: cfg.disk, log: cfg.Logger.With("room", "archive"),
-		work:  make(chan *work, cfg.Limits.PendingRequests),
+		work: make(chan *work, cfg.Limits.PendingRequests), verifiers: newVerifiers(),
 		nudge: make(chan struct{}, 1), rouse: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	if err := a.recover(); err != nil {

@@ -91,7 +91,7 @@ func (a *Archive) authenticate(req *evidence.Request) (registry uint64, err erro
 	if err != nil {
 		return 0, err
 	}
-	if err := st.Signed.Verify(a.cfg.ChainID, key); err != nil {
+	if err := a.verifiers.verify(key, st.Signed.Message(a.cfg.ChainID), st.Signed.Sig[:]); err != nil {
 		return 0, fmt.Errorf("checking the statement of %s with key %s: %w", st.Submitter, st.Key, err)
 	}
 	return registry, nil

@@ -21,7 +21,7 @@ var (
 // since errors go into answers and logs. A key of letters alone is repeated: it
 // could be a misspelt field.
 func TestErrorsRepeatNoValue(t *testing.T) {
-	req, _ := newTestRequest(t, 3)
+	req, _ := newTestRequest(t, len(Kinds))
 	tests := map[string]struct {
 		raw   []byte
 		parse func([]byte) error

@@ -211,7 +211,7 @@ func (s *Submission) checkKind(d *canon.Decoder, kind int, present fieldSet) {
 		return
 	}
 	if present.has(fieldMethod) && !slices.Contains(s.Kind.Methods(), s.Method) {
-		d.FailAt("method", "is %q; %s allows %v", s.Method, s.Kind, s.Kind.Methods())
+		d.FailAt("method", "is not in the list; %s allows %v", s.Kind, s.Kind.Methods())
 	}
 	if s.Step != 0 && s.Dossier == "" {
 		d.FailAt("dossier", "is missing; a step counts within a dossier")

@@ -120,7 +120,13 @@ func (s *Server) stored(c *gin.Context, id evidence.ID) ([]archive.Stored, error
 		return nil, err
 	}
 	if len(seen) == 0 {
-		return nil, faultf(notFound, "id", "no record of this id")
+		// A node that was restored says so of every id that it does not show, be it
+		// absent, foreign or lost.
+		detail := "no record of this id"
+		if lost := s.cfg.Archive.Status().Lost.String(); lost != "" {
+			detail += " here; " + lost
+		}
+		return nil, &fault{kind: notFound, field: "id", detail: detail}
 	}
 	return seen, nil
 }

@@ -82,7 +82,7 @@ func (s *Server) findRecords(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return render(c, http.StatusOK, wire.Records{Records: records, Next: next})
+	return render(c, http.StatusOK, wire.Records{Records: records, Next: next, Lost: s.cfg.Archive.Status().Lost.String()})
 }
 
 // getProof gives the proof file: GET /v1/records/{id}/proof. Of several leaves

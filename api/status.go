@@ -10,6 +10,7 @@ import (
 	"qifeng/api/wire"
 	"qifeng/archive"
 	"qifeng/chain"
+	"qifeng/evidence"
 	"qifeng/evidence/canon"
 	"qifeng/proof/checkpoint"
 )
@@ -134,6 +135,16 @@ func intakeStatus(a *archive.Status) wire.IntakeStatus {
 	}
 	for _, alarm := range a.Alarms {
 		out.Alarms = append(out.Alarms, string(alarm.Kind)+": "+alarm.Text)
+	}
+	if l := &a.Lost; l.Batches > 0 {
+		out.Lost = &wire.Lost{Detail: l.String(), Batches: l.Batches, First: l.First, Last: l.Last, Records: l.Records, Newest: []wire.LostBatch{}}
+		for _, b := range l.Newest {
+			streams := map[string]uint64{}
+			for i, n := range b.Counts {
+				streams[string(evidence.Streams[i])] = n
+			}
+			out.Lost.Newest = append(out.Lost.Newest, wire.LostBatch{Seq: b.Seq, Index: b.Index, Streams: streams})
+		}
 	}
 	return out
 }

@@ -85,7 +85,7 @@ usage, unreadable input; 3 一致但未证明、未就绪 consistent but not pro
 	root.AddCommand(
 		a.initCmd(), a.startCmd(), a.devnetCmd(),
 		a.submitCmd(), a.verifyCmd(), a.proofCmd(), a.statusCmd(), a.monitorCmd(), a.benchCmd(),
-		a.memberCmd(), a.genesisCmd(), a.keyCmd(), a.configCmd(), a.fsckCmd(), a.versionCmd(),
+		a.memberCmd(), a.genesisCmd(), a.keyCmd(), a.backupCmd(), a.restoreCmd(), a.configCmd(), a.fsckCmd(), a.versionCmd(),
 	)
 	return root
 }

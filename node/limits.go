@@ -4,6 +4,9 @@ import "time"
 
 // Bounds of the process and the command line, each with its reason.
 const (
+	// lostPrinted is how many lost batches a status prints line by line.
+	lostPrinted = 8
+
 	// stopGrace is what the supervisor gives its members after SIGTERM before
 	// it kills them. A node stops within 5 seconds: an operator who waits
 	// longer pulls the plug. The rest is for being reaped.

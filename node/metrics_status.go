@@ -62,6 +62,8 @@ var archiveGauges = []gauge[archive.Status]{
 	newGauge("archive_journal_bytes", "Size of the open batch's journal.", func(s *archive.Status, _ time.Time) float64 { return float64(s.Open.Bytes) }),
 	newGauge("archive_backlog_records", "Records that are not known to be on the chain.", func(s *archive.Status, _ time.Time) float64 { return float64(s.Open.Records + s.Queued.Records) }),
 	newGauge("archive_backlog_bytes", "Bytes of those, in journals and outbox.", func(s *archive.Status, _ time.Time) float64 { return float64(s.Open.Bytes + s.Queued.Bytes) }),
+	newGauge("archive_lost_batches", "Own batches on the ledger that this node, restored from a backup, does not have.", func(s *archive.Status, _ time.Time) float64 { return float64(s.Lost.Batches) }),
+	newGauge("archive_lost_records", "Records of those.", func(s *archive.Status, _ time.Time) float64 { return float64(s.Lost.Records) }),
 	newGauge("archive_free_bytes", "Free room on the archive's disk.", func(s *archive.Status, _ time.Time) float64 { return orNone(float64(s.FreeBytes)) }),
 }
 

@@ -204,11 +204,12 @@ func chainConfig(h home, cfg *Config, cons *genesis.Consortium, seal checkpoint.
 	}
 }
 
-// openArchive opens the archive. A new folder waits until the chain has caught
-// up: only the chain knows whether an earlier folder was lost.
+// openArchive opens the archive. A new folder, and one that was put back from a
+// backup, waits until the chain has caught up: only the chain knows what an
+// earlier folder had.
 func (n *running) openArchive(ctx context.Context, h home, cfg *Config, cons *genesis.Consortium, intake gm.Signer) (err error) {
 	dir := h.path(cfg.Data.Dir + "/archive")
-	if !exists(dir) {
+	if !exists(dir) || archive.IsRestored(dir) {
 		if err := n.caughtUp(ctx); err != nil {
 			return err
 		}

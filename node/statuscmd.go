@@ -99,10 +99,26 @@ func (a *app) printIntake(in *wire.IntakeStatus) {
 	if !in.Accepting {
 		a.say("       拒收：%s", "         refusing: %s", in.Reason)
 	}
+	if in.Lost != nil {
+		a.printLost(in.Lost)
+	}
 	if in.SendError != "" {
 		a.say("       最近一次发送：%s", "         last sending: %s", in.SendError)
 	}
 	a.printAlarms(in.Alarms)
+}
+
+// printLost names what a restored node does not have any more.
+func (a *app) printLost(l *wire.Lost) {
+	a.say("丢失   本节点恢复自备份：批次 %d 至 %d 之间的 %d 个批次（%d 条记录）须由镜像应答", "lost     restored from a backup: between %d and %d there are %d batches with %d records that a mirror must answer",
+		l.First, l.Last, l.Batches, l.Records)
+	for _, b := range l.Newest[max(0, len(l.Newest)-lostPrinted):] {
+		a.say("       批次 %d，总账 %d：合同 %d，身份 %d，签署 %d", "         batch %d, ledger entry %d: contract %d, identity %d, signing %d",
+			b.Seq, b.Index, b.Streams["contract"], b.Streams["identity"], b.Streams["signing"])
+	}
+	if n := l.Batches - lostPrinted; n > 0 {
+		a.say("       另有更早的 %d 个，见 data/archive/lost/list", "         and %d earlier ones, see data/archive/lost/list", n)
+	}
 }
 
 func (a *app) printAlarms(alarms []string) {

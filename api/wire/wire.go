@@ -81,6 +81,9 @@ type Digest struct {
 type Records struct {
 	Records []Record `json:"records"`
 	Next    string   `json:"next,omitempty"` // cursor of the next page, empty on the last
+	// Lost says of a look-up, whatever it finds, that batches of this node were
+	// lost after a backup, so that there may be more than it shows.
+	Lost string `json:"lost,omitempty"`
 }
 
 // Member describes one organisation of the newest epoch. Name and API come from
@@ -203,6 +206,25 @@ type IntakeStatus struct {
 	Pending   uint64   `json:"pending"`   // records that wait for their fsync
 	FreeBytes uint64   `json:"free_bytes"`
 	Alarms    []string `json:"alarms,omitempty"`
+	Lost      *Lost    `json:"lost,omitempty"` // what the node, restored from a backup, does not have any more
+}
+
+// Lost are the batches of a node that the ledger has and the node has not, since
+// it was restored from a backup: a mirror must answer for their records.
+type Lost struct {
+	Detail  string      `json:"detail"`
+	Batches int         `json:"batches"`
+	First   uint64      `json:"first"` // seq
+	Last    uint64      `json:"last"`
+	Records uint64      `json:"records"`
+	Newest  []LostBatch `json:"newest"` // the newest hundred at most, rising
+}
+
+// LostBatch is one of them, as its header on the ledger describes it.
+type LostBatch struct {
+	Seq     uint64            `json:"seq"`
+	Index   uint64            `json:"index"`   // ledger entry of its header
+	Streams map[string]uint64 `json:"streams"` // records by stream
 }
 
 // Reason is one thing that keeps a node from being ready.

@@ -27,6 +27,10 @@ const (
 	// the last receipt; it bounds the error of that figure.
 	drainPoll = 10 * time.Millisecond
 
+	// overtime is how long after its end an open loop goes on with requests that
+	// came due before: as long as a stumbling node may need to catch up.
+	overtime = 2 * time.Second
+
 	// watchEvery is how often the processes are looked at.
 	watchEvery = 100 * time.Millisecond
 

@@ -194,12 +194,18 @@ func (l *load) connection(ctx context.Context, who int, m *Maker) {
 			l.fail("making a request", err)
 			return
 		}
-		for answered := false; !answered; {
+		sampled := l.cfg.Share > 0 && rand.Float64() < l.cfg.Share
+		for first, answered := true, false; !answered; first = false {
 			due, ok := l.pace.next(ctx)
 			if !ok {
 				return
 			}
-			if answered, ok = l.send(ctx, who, m, x, raw, due); !ok {
+			if first && sampled {
+				// By the time at which it is due: those that wait behind a slow one are as
+				// likely to be chosen.
+				sampled = l.budget.take(due)
+			}
+			if answered, ok = l.send(ctx, who, m, x, raw, due, sampled); !ok {
 				return
 			}
 		}
@@ -209,8 +215,7 @@ func (l *load) connection(ctx context.Context, who int, m *Maker) {
 // send sends a request until it is answered. Where the node refuses it, the
 // closed loop waits as it is told to and sends it again; the open loop does not
 // wait, and the same bytes go when the next request is due: answered is false.
-func (l *load) send(ctx context.Context, who int, m *Maker, x *exchange, raw []byte, due time.Time) (answered, ok bool) {
-	sampled := l.cfg.Share > 0 && rand.Float64() < l.cfg.Share && l.budget.take(due)
+func (l *load) send(ctx context.Context, who int, m *Maker, x *exchange, raw []byte, due time.Time, sampled bool) (answered, ok bool) {
 	for again := true; ; {
 		a, err := x.post(raw)
 		now := time.Now()
@@ -315,6 +320,7 @@ func (l *load) sum(r *Result) (err error) {
 	}
 	r.Accepted = Count{l.allRequests.Load(), l.allRecords.Load()}
 	r.Refused, r.NoWait, r.Failed, r.Notes = l.refused, l.noWait.Load(), l.failed, l.notes
+	r.Unsent = l.pace.unsent()
 	r.Samples, r.Skipped = l.samples.Load(), l.skipped.Load()
 	r.Unverified, r.Unsealed = l.unverified.Load(), r.Unsealed+l.unsealed.Load()
 	if r.AcceptedLatency, err = l.accepted.latency(); err != nil {

@@ -42,6 +42,7 @@ type pace struct {
 	end      time.Time
 	most     int64 // requests, 0 for any number
 	given    atomic.Int64
+	sent     atomic.Int64 // of those given in the open loop
 }
 
 // next waits until the next request is due and returns when that was; ok is
@@ -57,8 +58,26 @@ func (p *pace) next(ctx context.Context) (due time.Time, ok bool) {
 		return due, due.Before(p.end) && ctx.Err() == nil
 	}
 	due = p.start.Add(time.Duration(k) * p.interval)
-	if !due.Before(p.end) {
+	if !due.Before(p.end) || !p.clock.now().Before(p.end.Add(overtime)) {
 		return time.Time{}, false
 	}
-	return due, p.clock.until(ctx, due) == nil
+	if p.clock.until(ctx, due) != nil {
+		return time.Time{}, false
+	}
+	p.sent.Add(1)
+	return due, true
+}
+
+// unsent is how many requests came due in the open loop and were never sent,
+// because the connections were busy until long after the end. Their latency is
+// in no histogram: where there are any, the offered rate was not borne.
+func (p *pace) unsent() int64 {
+	if p.interval == 0 {
+		return 0
+	}
+	due := int64((p.end.Sub(p.start) + p.interval - 1) / p.interval)
+	if p.most > 0 {
+		due = min(due, p.most)
+	}
+	return max(0, due-p.sent.Load())
 }

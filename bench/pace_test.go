@@ -56,6 +56,23 @@ func TestOpenLoop(t *testing.T) {
 	}
 }
 
+// TestUnsent: what could not be sent until long after the end is counted.
+func TestUnsent(t *testing.T) {
+	c := &still{time.Unix(1000, 0)}
+	p := &pace{clock: c, start: c.t, interval: 100 * time.Millisecond, end: c.t.Add(3 * time.Second)}
+	n := int64(0)
+	for {
+		if _, ok := p.next(t.Context()); !ok {
+			break
+		}
+		n++
+		c.t = c.t.Add(time.Second) // ten times too slow
+	}
+	if n != 5 || p.unsent() != 25 {
+		t.Errorf("%d sent, %d not", n, p.unsent())
+	}
+}
+
 func TestPaceEnds(t *testing.T) {
 	c := &still{time.Unix(1000, 0)}
 	closed := &pace{clock: c, end: c.t.Add(time.Second)}

@@ -26,6 +26,9 @@ func (r *Result) Print(w io.Writer, lang string) error {
 	p.line(p.t("抽查", "samples"), p.t("%d 条，不成立 %d，未会签 %d，未抽 %d", "%d, not verified %d, not sealed %d, skipped %d"),
 		r.Samples, r.Unverified, r.Unsealed, r.Skipped)
 	p.line(p.t("拒绝", "refused"), p.t("%s；无 Retry-After %d", "%s; without Retry-After %d"), counts(r.Refused), r.NoWait)
+	if r.Unsent > 0 {
+		p.line(p.t("未发出", "NOT SENT"), p.t("%d 个请求到期而未能发出：节点承受不了此速率", "%d requests came due and could not be sent: the node does not bear this rate"), r.Unsent)
+	}
 	if len(r.Failed) > 0 {
 		p.line(p.t("失败", "FAILED"), "%s", counts(r.Failed))
 	}

@@ -96,6 +96,7 @@ type Result struct {
 	Refused    map[string]int64 `json:"refused"` // 429 and 503, by status
 	NoWait     int64            `json:"refused_without_retry_after"`
 	Failed     map[string]int64 `json:"failed"`        // every other answer, and what broke
+	Unsent     int64            `json:"unsent"`        // open loop: came due and could not be sent
 	Samples    int64            `json:"samples"`       // records whose receipt and proof were asked for
 	Skipped    int64            `json:"skipped"`       // samples left out because too many were waiting
 	Unverified int64            `json:"unverified"`    // receipts and proofs that did not verify

@@ -159,6 +159,9 @@ func (f *Figures) latencies(r *Result) error {
 		return errors.New("no latency was measured")
 	}
 	f.SealedP50, f.SealedP99, f.AcceptedP99 = &r.SealedLatency.P50, &r.SealedLatency.P99, &r.AcceptedLatency.P99
+	if r.Unsent > 0 {
+		return fmt.Errorf("%d requests of the open loop were never sent: the node does not bear %.0f records/s", r.Unsent, r.Rate)
+	}
 	return nil
 }
 

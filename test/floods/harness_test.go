@@ -68,6 +68,17 @@ type node struct {
 // newNetwork makes the homes of four members, and runs them.
 func newNetwork(t testing.TB) *network {
 	t.Helper()
+	n := newHomes(t)
+	for _, m := range members {
+		n.start(t, m)
+	}
+	n.register(t)
+	return n
+}
+
+// newHomes makes the homes of four members that know each other's addresses.
+func newHomes(t testing.TB) *network {
+	t.Helper()
 	n := &network{dir: filepath.Join(t.TempDir(), "net"), peers: map[string]string{}, apis: map[string]string{}, nodes: map[string]*node{}}
 	command(t, "devnet", "homes", "--dir", n.dir)
 	ports := freePorts(t, 2*len(members))
@@ -78,9 +89,12 @@ func newNetwork(t testing.TB) *network {
 	for _, m := range members {
 		n.configure(t, m)
 	}
-	for _, m := range members {
-		n.start(t, m)
-	}
+	return n
+}
+
+// register puts the vendor's submit key on the chain.
+func (n *network) register(t testing.TB) {
+	t.Helper()
 	bin, err := program()
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +103,6 @@ func newNetwork(t testing.TB) *network {
 		n.check(t)
 		t.Fatalf("registering the submit key: %v\n%s", err, out)
 	}
-	return n
 }
 
 func (n *network) home(member string) string { return filepath.Join(n.dir, member) }
@@ -97,11 +110,6 @@ func (n *network) home(member string) string { return filepath.Join(n.dir, membe
 // configure sets the addresses; everything else is as a new home has it.
 func (n *network) configure(t testing.TB, member string) {
 	t.Helper()
-	path := filepath.Join(n.home(member), "qifeng.toml")
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var peers []string
 	for m, p := range n.peers {
 		if m != member && !(m == vendor && member == rogue) && !(m == rogue && member == vendor) {
@@ -109,12 +117,23 @@ func (n *network) configure(t testing.TB, member string) {
 		}
 	}
 	_, own, _ := strings.Cut(n.peers[member], "@")
-	for old, now := range map[string]string{
+	n.change(t, member, map[string]string{
 		"listen = '0.0.0.0:8100'": "listen = '" + n.apis[member] + "'",
 		"listen = '0.0.0.0:8110'": "listen = '" + own + "'",
 		"peers = []":              "peers = [" + strings.Join(peers, ", ") + "]",
 		"allow_remote = true":     "allow_remote = false",
-	} {
+	})
+}
+
+// change replaces lines of a member's configuration.
+func (n *network) change(t testing.TB, member string, lines map[string]string) {
+	t.Helper()
+	path := filepath.Join(n.home(member), "qifeng.toml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for old, now := range lines {
 		if bytes.Count(text, []byte(old)) != 1 {
 			t.Fatalf("%s does not have %q once", path, old)
 		}
@@ -132,7 +151,7 @@ func (n *network) start(t testing.TB, member string) {
 		t.Fatal(err)
 	}
 	p := &node{cmd: exec.Command(bin, "start", "--home", n.home(member)), log: filepath.Join(n.home(member), "log"), done: make(chan struct{})}
-	out, err := os.Create(p.log)
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) // one that starts again goes on
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,16 +163,19 @@ func (n *network) start(t testing.TB, member string) {
 	}
 	go func() { _ = p.cmd.Wait(); close(p.done) }()
 	n.nodes[member] = p
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
-		select {
-		case <-p.done:
-		case <-time.After(15 * time.Second):
-			_ = p.cmd.Process.Kill()
-			<-p.done
-			t.Errorf("%s had not ended 15 s after SIGTERM", member)
-		}
-	})
+	t.Cleanup(func() { p.stop(t, member) })
+}
+
+// stop ends a node and waits for it.
+func (p *node) stop(t testing.TB, member string) {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
+	select {
+	case <-p.done:
+	case <-time.After(15 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+		t.Errorf("%s had not ended 15 s after SIGTERM", member)
+	}
 }
 
 // check fails if a node has ended, panicked or complains; the rogue's own may
@@ -209,8 +231,8 @@ func (n *network) memory(member string) int {
 	return resident * os.Getpagesize() >> 20
 }
 
-// submitter is the main job's, with the vendor's registered key.
-func (n *network) submitter(t testing.TB) (*client.Client, *client.Submitter) {
+// policy is the one in the vendor's home.
+func (n *network) policy(t testing.TB) *checkpoint.Policy {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(n.home(vendor), "policy.txt"))
 	if err != nil {
@@ -220,6 +242,13 @@ func (n *network) submitter(t testing.TB) (*client.Client, *client.Submitter) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return policy
+}
+
+// submitter is the main job's, with the vendor's registered key.
+func (n *network) submitter(t testing.TB) (*client.Client, *client.Submitter) {
+	t.Helper()
+	policy := n.policy(t)
 	key, err := gm.LoadPrivateKey(filepath.Join(n.home(vendor), "keys", "submit.pem"))
 	if err != nil {
 		t.Fatal(err)

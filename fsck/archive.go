@@ -251,12 +251,16 @@ func (a *archiveRun) closedFile(path string, seq uint64, digest string, listed b
 	if err != nil {
 		return err
 	}
+	return a.closedBatch(b, digest, listed)
+}
+
+func (a *archiveRun) closedBatch(b *batchFile, digest string, listed bool) error {
 	if b.header == nil {
 		return wrong(CodeBatchFile, b.name, "it has no footer: %s", orText(b.why, "it ends behind a group")).at("offset", uint64(b.f.at))
 	}
 	sum := merkle.Sum(b.header)
 	if got := hex.EncodeToString(sum.SM3[:]); got != digest {
-		return wrong(CodeBatchName, b.name, "its header has the digest %s", got).at("seq", seq)
+		return wrong(CodeBatchName, b.name, "its header has the digest %s", got).at("seq", b.f.seq)
 	}
 	return a.onLedger(b, listed)
 }

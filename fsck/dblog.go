@@ -23,25 +23,31 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checkLogs reads the journals and the current manifest of a database.
+// checkLogs reads the current manifest and the journals of a database, and looks
+// whether the files that it needs are there.
 func (c *checker) checkLogs(s *readStorage) error {
 	meta, err := s.GetMeta()
 	if err != nil {
 		return (&database{c: c, dir: s.dir}).failed(err)
 	}
+	m := &manifest{tables: map[uint64]uint64{}}
+	if err := c.checkLog(filepath.Join(s.dir, meta.String()), m.take); err != nil {
+		return err
+	}
 	logs, err := s.List(storage.TypeJournal)
 	if err != nil {
 		return err
 	}
-	for _, fd := range append([]storage.FileDesc{meta}, logs...) {
-		if err := c.checkLog(filepath.Join(s.dir, fd.String())); err != nil {
+	for _, fd := range logs {
+		if err := c.checkLog(filepath.Join(s.dir, fd.String()), nil); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.checkFiles(s, m)
 }
 
-func (c *checker) checkLog(path string) error {
+// checkLog reads a log and gives each record to take, if that is not nil.
+func (c *checker) checkLog(path string, take func([]byte) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -51,7 +57,7 @@ func (c *checker) checkLog(path string) error {
 	if err != nil {
 		return err
 	}
-	bad, why, err := badChunk(f, st.Size())
+	bad, why, err := badChunk(f, st.Size(), take)
 	if err != nil || bad < 0 {
 		return reading(path, err)
 	}
@@ -105,8 +111,10 @@ func (c *checker) tornOr(path string, r io.ReaderAt, size, bad int64, why error,
 var errCut = errors.New("it ends in the middle of what was being written")
 
 // badChunk returns the offset of the first chunk that is not good, -1 if all are.
-func badChunk(r io.ReaderAt, size int64) (at int64, why, err error) {
+// Each whole record is given to take.
+func badChunk(r io.ReaderAt, size int64, take func([]byte) error) (at int64, why, err error) {
 	buf := make([]byte, logBlock)
+	var rec []byte
 	within := false // of a record of several chunks
 	start := int64(0)
 	for base := int64(0); base < size; base += logBlock {
@@ -135,9 +143,19 @@ func badChunk(r io.ReaderAt, size int64) (at int64, why, err error) {
 				return base + int64(off), why, nil
 			}
 			if first {
-				start = base + int64(off)
+				start, rec = base+int64(off), rec[:0]
 			}
 			within = kind == 2 || kind == 3
+			if take != nil {
+				rec = append(rec, b[off+chunkLen:off+n]...)
+				if within && len(rec) <= maxDocument {
+					off += n
+					continue
+				}
+				if why := take(rec); why != nil {
+					return start, why, nil
+				}
+			}
 			off += n
 		}
 	}

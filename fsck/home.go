@@ -11,8 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 
 	"qifeng/evidence"
 	"qifeng/evidence/canon"
@@ -146,6 +144,9 @@ func (c *checker) checkKeys() error {
 		case key.Public() != f.want:
 			return wrong(CodeKey, c.rel(f.path), "it is not the %s key on the card of %s", f.name, c.home.Self)
 		}
+		if err := c.keyForm(f.path, key); err != nil {
+			return err
+		}
 	}
 	for _, path := range k.Users {
 		if _, err := gm.LoadPrivateKey(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -153,6 +154,23 @@ func (c *checker) checkKeys() error {
 		}
 	}
 	return c.checkCometKeys(card)
+}
+
+// keyForm compares a key file, from its PEM block on, with the only form that it is
+// written in: the reader of keys forgives what does not matter to it.
+func (c *checker) keyForm(path string, key *gm.PrivateKey) error {
+	raw, err := c.readSmall(path)
+	if err != nil {
+		return err
+	}
+	want, err := key.MarshalPEM()
+	if err != nil {
+		return err
+	}
+	if i := bytes.Index(raw, []byte("-----BEGIN")); i < 0 || !bytes.Equal(bytes.TrimSpace(raw[i:]), bytes.TrimSpace(want)) {
+		return wrong(CodeKey, c.rel(path), "it holds the right key and was changed all the same: its form is not the one that keys are written in")
+	}
+	return nil
 }
 
 // checkCometKeys reads CometBFT's two key files by their form, not by its code.
@@ -269,32 +287,6 @@ func (c *checker) checkGuard(l *ledger) error {
 	}
 	if own, ok := l.newest[c.home.Self]; ok && (own.size > g.size || own.time > g.time) {
 		return wrong(CodeGuard, name, "it knows size %d sealed at %d, the ledger's store holds a seal of these keys on size %d given at %d", g.size, g.time, own.size, own.time).at("size", own.size)
-	}
-	return nil
-}
-
-// checkLastSigned reads the last vote of the consensus key: voted is the newest
-// height whose commit holds a vote of it.
-func (c *checker) checkLastSigned(voted int64) error {
-	path := strings.TrimSuffix(c.home.Keys.Consensus, ".json") + ".last-signed.json"
-	raw, err := c.private(path)
-	if err != nil {
-		return err
-	}
-	var f struct {
-		Height *string `json:"height"`
-		Round  int64   `json:"round"`
-		Step   int8    `json:"step"`
-	}
-	if err := json.Unmarshal(raw, &f); err != nil || f.Height == nil || f.Step < 0 || f.Step > 3 || f.Round < 0 {
-		return wrong(CodeLastSigned, c.rel(path), "it is not in CometBFT's form: %v", err)
-	}
-	h, err := strconv.ParseInt(*f.Height, 10, 64)
-	if err != nil || h < 0 {
-		return wrong(CodeLastSigned, c.rel(path), "its height is %q", *f.Height)
-	}
-	if h < voted {
-		return wrong(CodeLastSigned, c.rel(path), "it knows votes up to height %d, and block %d was committed with a vote of this key", h, voted).at("height", uint64(voted))
 	}
 	return nil
 }

@@ -115,10 +115,10 @@ func (l *ledger) read() (err error) {
 	if err := l.pool.end(nil); err != nil { // the seals and blocks are good before the rest is judged by them
 		return err
 	}
-	if err := l.c.checkGuard(l); err != nil {
+	if err := l.blocks.rest(l); err != nil {
 		return err
 	}
-	return l.blocks.rest(l)
+	return l.c.checkGuard(l)
 }
 
 func (l *ledger) readHead() error {

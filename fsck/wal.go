@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	cmtcons "github.com/cometbft/cometbft/proto/tendermint/consensus"
 )
 
 // wal reads CometBFT's write-ahead log: CRC-32C (4, big-endian), length (4),
@@ -23,18 +25,41 @@ func (b *blocks) wal() error {
 	for _, n := range list {
 		if n == "wal" || strings.HasPrefix(n, "wal.") {
 			found = true
-			if err := b.c.walFile(filepath.Join(dir, n)); err != nil {
+			if err := b.walFile(filepath.Join(dir, n)); err != nil {
 				return err
 			}
 		}
 	}
 	if !found {
-		return wrong(CodeMissing, b.c.rel(filepath.Join(dir, "wal")), "there is no write-ahead log")
+		b.c.note(NoteNoWAL, b.c.rel(filepath.Join(dir, "wal")), "")
 	}
 	return nil
 }
 
-func (c *checker) walFile(path string) error {
+// ours says whether a message may stand in our log: votes are the members', and
+// heights are those of our chain.
+func (b *blocks) ours(raw []byte) error {
+	var m cmtcons.TimedWALMessage
+	if err := m.Unmarshal(raw); err != nil {
+		return err
+	}
+	if end := m.Msg.GetEndHeight(); end != nil && (end.Height < 0 || uint64(end.Height) > b.height) {
+		return fmt.Errorf("it says that height %d has ended, the blocks go to %d", end.Height, b.height)
+	}
+	info := m.Msg.GetMsgInfo()
+	if info == nil {
+		return nil
+	}
+	msg := info.GetMsg()
+	if vote := msg.GetVote(); vote != nil && vote.Vote != nil && !b.vals.HasAddress(vote.Vote.ValidatorAddress) {
+		return fmt.Errorf("it holds a vote of %X, who is no member", vote.Vote.ValidatorAddress)
+	}
+	return nil
+}
+
+func (b *blocks) walFile(path string) (err error) {
+	c := b.c
+	defer caught(&err, CodeWAL, c.rel(path))
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -44,14 +69,14 @@ func (c *checker) walFile(path string) error {
 	if err != nil {
 		return err
 	}
-	bad, why, err := badMessage(f, st.Size())
+	bad, why, err := badMessage(f, st.Size(), b.ours)
 	if err != nil || bad < 0 {
 		return reading(path, err)
 	}
 	return c.tornOr(path, f, st.Size(), bad, why, CodeWAL)
 }
 
-func badMessage(r io.ReaderAt, size int64) (at int64, why, err error) {
+func badMessage(r io.ReaderAt, size int64, take func([]byte) error) (at int64, why, err error) {
 	var head [8]byte
 	var buf []byte
 	for off := int64(0); off < size; {
@@ -79,6 +104,9 @@ func badMessage(r io.ReaderAt, size int64) (at int64, why, err error) {
 			return off, errCut, nil
 		case !good || off+8+n > size:
 			return off, errors.New("a message does not match its checksum or length"), nil
+		}
+		if why := take(b); why != nil {
+			return off, why, nil
 		}
 		off = end
 	}

@@ -110,8 +110,12 @@ func (b *batch) grow(g *group, leaves []merkle.Digest, frame int64) {
 		b.registry, b.first = g.registry, g.received
 	}
 	b.last = g.received
+	var streams [3][]merkle.Digest
 	for i, r := range g.records {
-		b.trees[r.stream].Append(leaves[i])
+		streams[r.stream] = append(streams[r.stream], leaves[i])
+	}
+	for i, t := range b.trees {
+		t.Append(streams[i]...)
 	}
 	b.records += uint64(len(g.records))
 	b.size += frame

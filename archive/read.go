@@ -244,11 +244,12 @@ func openGroup(v *view, offset uint32) (*groupView, error) {
 			return nil, g.corrupt("%v", err)
 		}
 	}
-	g.receipt = new(merkle.Tree)
-	for _, r := range g.layout.records {
-		g.receipt.Append(streams[r.stream][0])
+	leaves := make([]merkle.Digest, len(g.layout.records))
+	for i, r := range g.layout.records {
+		leaves[i] = streams[r.stream][0]
 		streams[r.stream] = streams[r.stream][1:]
 	}
+	g.receipt = merkle.NewTree(leaves)
 	h, err := evidence.ParseReceiptHead(g.head)
 	if err != nil {
 		return nil, g.corrupt("%v", err)
@@ -276,10 +277,11 @@ func (g *groupView) statement(i uint32) (*statementView, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &statementView{signed: signed, tree: new(merkle.Tree)}
+	pairs := make([]merkle.Digest, 0, len(b)/pairSize)
 	for ; len(b) > 0; b = b[pairSize:] {
-		s.tree.Append(toPair(b))
+		pairs = append(pairs, toPair(b))
 	}
+	s := &statementView{signed: signed, tree: merkle.NewTree(pairs)}
 	st, err := evidence.ParseStatement(signed)
 	if err != nil {
 		return nil, g.corrupt("%v", err)

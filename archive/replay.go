@@ -157,21 +157,26 @@ func (p *replayer) check(g *group) (leaves []merkle.Digest, entries []entry, err
 	if err != nil {
 		return nil, nil, err
 	}
+	records := make([]*evidence.Record, len(g.records))
+	data, subs := make([][]byte, len(g.records)), make([][]byte, len(g.records))
 	for i, r := range g.records {
-		rec, err := evidence.ParseRecord(r.data)
-		if err != nil {
+		if records[i], err = evidence.ParseRecord(r.data); err != nil {
 			return nil, nil, fmt.Errorf("record %d: %w", i, err)
 		}
-		pair := rec.Pair()
+		data[i], subs[i] = r.data, records[i].SubmissionBytes
+	}
+	pairs := merkle.LeafHashes(subs)
+	for i, r := range g.records {
+		rec, pair := records[i], pairs[i]
 		in := rec.Intake
 		if in.Index != uint64(r.position) || in.Node != p.want.node || in.Statement != statements[r.statement] ||
 			in.ReceivedAt.UnixMilli() != g.received || pair != g.statements[r.statement].pairs[r.position] ||
 			rec.Submission.Kind.Stream() != evidence.Streams[r.stream] {
 			return nil, nil, fmt.Errorf("record %d is not what its table and statement say", i)
 		}
-		leaves = append(leaves, merkle.LeafHash(r.data))
 		entries = append(entries, entryOf(rec.Submission, pair))
 	}
+	leaves = merkle.LeafHashes(data)
 	return leaves, entries, p.checkHead(g, leaves)
 }
 

@@ -22,7 +22,9 @@ func TestHostileRequestsTakeLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	head, sub := `{"statement":`+string(signed)+`,"submissions":[`, string(r.Submissions[0].Bytes)
-	fill := func(s, piece string) []byte { return []byte(s + strings.Repeat(piece, (MaxRequestBytes-len(s))/len(piece))) }
+	fill := func(s, piece string) []byte {
+		return []byte(s + strings.Repeat(piece, (MaxRequestBytes-len(s))/len(piece)))
+	}
 	tests := map[string][]byte{
 		"promise of 1,000":     []byte(head + sub + `]}`),
 		"promise cut off":      []byte(head + sub),

@@ -70,15 +70,21 @@ func setOf(names ...string) (s fieldSet) {
 	return s
 }
 
-// kindSets are the fields of the kinds, in the order of Kinds.
-var kindSets = func() (sets []struct{ required, foreign fieldSet }) {
+// kindRules are the rules of the kinds, in the order of Kinds.
+var kindRules = func() (out []kindRule) {
 	for _, k := range Kinds {
 		r := rules[k]
 		required := setOf(r.required...)
-		sets = append(sets, struct{ required, foreign fieldSet }{required, setOf(kindFields...) &^ required &^ setOf(r.optional...)})
+		out = append(out, kindRule{required, setOf(kindFields...) &^ required &^ setOf(r.optional...), r.methods})
 	}
-	return sets
+	return out
 }()
+
+// kindRule is a rule as sets: what a kind must have and what it must not.
+type kindRule struct {
+	required, foreign fieldSet
+	methods           []string
+}
 
 var kindNames = func() (names []string) {
 	for _, k := range Kinds {
@@ -104,6 +110,7 @@ type submissionReader struct {
 	submissions slab[Submission]
 	pairs       slab[merkle.Digest]
 	sizes       slab[uint64]
+	rule        *kindRule // of the submission being read, once its kind is known
 
 	// The last of these that were read, all of them checked: from the statement
 	// or the submission before.
@@ -122,15 +129,8 @@ func (r *submissionReader) read(d *canon.Decoder, more, rest int) *Submission {
 	more = min(more, rest/minSubmission)
 	s := r.submissions.next(more)
 	var present fieldSet
-	kind := -1
 	for f := d.First(submissionFields); f >= 0; f = d.Next() {
 		present |= 1 << f
-		if f == fieldKind {
-			if kind = d.Choice(kindNames); kind >= 0 {
-				s.Kind = Kinds[kind]
-			}
-			continue
-		}
 		r.field(d, s, f, more, rest/canon.DigestBytes)
 	}
 	if d.Err() == nil && d.Offset()-start > MaxSubmissionBytes {
@@ -139,13 +139,12 @@ func (r *submissionReader) read(d *canon.Decoder, more, rest int) *Submission {
 	if d.Err() != nil {
 		return s
 	}
-	s.checkKind(d, kind, present)
+	s.checkKind(d, r.rule, present)
 	r.submitter, r.key, r.dossier = s.Submitter, s.Key, s.Dossier
 	return s
 }
 
-// field reads a field but the kind; more sizes and pairs may be asked for with
-// those of s.
+// field reads a field; more sizes and pairs may be asked for with those of s.
 func (r *submissionReader) field(d *canon.Decoder, s *Submission, field, more, pairs int) {
 	switch field {
 	case fieldAlgorithm:
@@ -164,8 +163,12 @@ func (r *submissionReader) field(d *canon.Decoder, s *Submission, field, more, p
 		s.Dossier = Dossier(d.HexLike(16, string(r.dossier))) // steps of one mostly follow each other
 	case fieldKey:
 		s.Key = decodeKeyName(d, r.key)
+	case fieldKind:
+		if k := d.Choice(kindNames); k >= 0 {
+			s.Kind, r.rule = Kinds[k], &kindRules[k]
+		}
 	case fieldMethod:
-		s.Method = d.StringOf(32, s.Kind.Methods()) // checkKind judges it
+		s.Method = d.StringOf(32, r.rule.methods) // checkKind judges it
 	case fieldNonce:
 		d.HexInto(s.Nonce[:])
 	case fieldPrev:
@@ -200,18 +203,17 @@ func (r *submissionReader) pair(d *canon.Decoder, more int) *merkle.Digest {
 
 // checkKind refuses fields that do not belong to the kind and misses those
 // that do.
-func (s *Submission) checkKind(d *canon.Decoder, kind int, present fieldSet) {
-	sets := &kindSets[kind]
-	if missing := sets.required &^ present; missing != 0 {
+func (s *Submission) checkKind(d *canon.Decoder, rule *kindRule, present fieldSet) {
+	if missing := rule.required &^ present; missing != 0 {
 		d.FailAt(missing.first(), "is missing; %s needs it", s.Kind)
 		return
 	}
-	if foreign := present & sets.foreign; foreign != 0 {
+	if foreign := present & rule.foreign; foreign != 0 {
 		d.FailAt(foreign.first(), "does not belong to %s; leave it out", s.Kind)
 		return
 	}
-	if present.has(fieldMethod) && !slices.Contains(s.Kind.Methods(), s.Method) {
-		d.FailAt("method", "is not in the list; %s allows %v", s.Kind, s.Kind.Methods())
+	if present.has(fieldMethod) && !slices.Contains(rule.methods, s.Method) {
+		d.FailAt("method", "is not in the list; %s allows %v", s.Kind, rule.methods)
 	}
 	if s.Step != 0 && s.Dossier == "" {
 		d.FailAt("dossier", "is missing; a step counts within a dossier")

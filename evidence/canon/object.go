@@ -62,10 +62,13 @@ func (d *Decoder) Next() int {
 	}
 	f.start = -1
 	from := f.index + 1
-	if d.peek() == '}' {
+	switch c := d.peek(); {
+	case c == '}':
 		return d.close(f.schema, from)
-	}
-	if from > 0 && !d.expect(',') {
+	case from > 0 && c == ',':
+		d.pos++
+	case from > 0:
+		d.expect(',') // which says what stands there
 		return -1
 	}
 	rest := d.data[d.pos:]

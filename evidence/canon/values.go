@@ -196,13 +196,12 @@ func parseTime(s []byte) (time.Time, bool) {
 		}
 		return n
 	}
-	year, month, day := number(s[0:4]), time.Month(number(s[5:7])), number(s[8:10])
+	year, month, day := number(s[0:4]), number(s[5:7]), number(s[8:10])
 	hour, minute, second, milli := number(s[11:13]), number(s[14:16]), number(s[17:19]), number(s[20:23])
-	if bad || year < 2000 || hour > 23 || minute > 59 || second > 59 {
+	if bad || year < 2000 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 59 {
 		return time.Time{}, false
 	}
-	// Date takes the 30th of February for the 2nd of March: then it is another day.
-	t := time.Date(year, month, day, hour, minute, second, milli*int(time.Millisecond), time.UTC)
-	y, m, dd := t.Date()
-	return t, y == year && m == month && dd == day
+	t := time.Date(year, time.Month(month), day, hour, minute, second, milli*int(time.Millisecond), time.UTC)
+	// Date takes the 30th of February for the 2nd of March.
+	return t, day <= 28 || t.Day() == day
 }

@@ -1,7 +1,8 @@
-// Package drills hurts single members of a real network of four processes, for
-// longer than `go test ./...` has time for: scripts/drills.sh runs it. A member
-// is killed between guard, signature and send; its home is put back from a copy;
-// it signs slowly, is away, or has a wrong clock. The package looks from outside,
+// Package drills hurts single members of a real network of four processes, most of
+// it for longer than `go test ./...` has time for: scripts/drills.sh runs that. A
+// member is killed between guard, signature and send; its home is put back from a
+// copy, or lost and restored from a backup (in `go test ./...`); it signs slowly,
+// is away, or has a wrong clock. The package looks from outside,
 // as an operator does, and holds every record that was acknowledged against its
 // proof at the end.
 //

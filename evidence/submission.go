@@ -23,7 +23,11 @@ func ParseID(s string) (ID, error) {
 }
 
 // IDOf returns the id that belongs to a pair.
-func IDOf(pair merkle.Digest) ID { return ID(hex.EncodeToString(pair.SM3[:])) }
+func IDOf(pair merkle.Digest) ID {
+	var digits [2 * len(pair.SM3)]byte
+	hex.Encode(digits[:], pair.SM3[:])
+	return ID(digits[:])
+}
 
 // PairOf returns the pair of a submission: its leaf pair in the statement's
 // tree, over its canonical bytes.

@@ -57,4 +57,11 @@ const (
 	// MaxDeadline bounds what a receipt may promise: a later deadline promises
 	// nothing that a court could wait for.
 	MaxDeadline = 30 * 24 * time.Hour
+	// maxKeyName bounds the name of a key in bytes: it is for people to tell keys
+	// apart, and stands in every submission.
+	maxKeyName = 32
+	// maxSlab bounds how many values a reader of submissions allocates at once:
+	// 100 submissions stay below the 32 KiB from which on the allocator goes to
+	// the page heap.
+	maxSlab = 100
 )

@@ -255,9 +255,6 @@ func decodeMember(d *canon.Decoder, last string) string {
 	return id
 }
 
-// maxKeyName bounds a key's name, in bytes.
-const maxKeyName = 32
-
 // CheckKeyName says why s cannot name a key, or returns nil. Names are unique
 // within a member for ever.
 func CheckKeyName(s string) error {
@@ -292,10 +289,6 @@ func decodeKeyName(d *canon.Decoder, last string) string {
 // slab gives out values of one allocation; see [submissionReader]. A value that
 // is kept keeps its neighbours in memory.
 type slab[T any] struct{ free []T }
-
-// maxSlab is how many values one allocation has at most: 100 submissions stay
-// below the 32 KiB from which on the allocator goes to the page heap.
-const maxSlab = 100
 
 // next returns a zero value; more is how many will be asked for at most, with
 // this one.

@@ -6,6 +6,7 @@
 #   scripts/bench.sh --compare     Tessera POSIX and this node, in turns, in one run
 #   scripts/bench.sh --size N      the rate with none and with N million records stored, and look-ups
 #   scripts/bench.sh --soak S      100 records a request for S seconds: the node's memory
+#   scripts/bench.sh --publish DIR write the tables of an earlier run into docs/performance.md
 #   scripts/bench.sh --out DIR     where to put the raw results, default bench-results/<time>
 #
 # Builds bin/qifeng, measures what the machine can do at most (hash, verify, fsync, echo), starts a
@@ -24,18 +25,30 @@ while [ "$#" -gt 0 ]; do
     --compare) mode=compare ;;
     --size) mode=size size=${2:?"--size needs a number of millions"}; shift ;;
     --soak) mode=soak soak=${2:?"--soak needs a number of seconds"}; shift ;;
+    --publish) mode=publish out=${2:?"--publish needs a folder"}; shift ;;
     --out) out=${2:?"--out needs a folder"}; shift ;;
-    *) sed -n '2,9p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,11p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
 [[ $size =~ ^[0-9]+$ && $soak =~ ^[0-9]+$ ]] || { echo "--size and --soak take whole numbers" >&2; exit 2; }
 
+if [ "$mode" = publish ]; then
+  go build -o bin/ .
+  tables=$(bin/qifeng bench table "$out" --partial --markdown --lang en)
+  page=$(TABLES="$tables" awk '
+    /^<!-- \/table -->$/ { skip = 0; print "" }
+    !skip
+    /^<!-- table -->$/ { skip = 1; print ""; print ENVIRON["TABLES"] }' docs/performance.md)
+  printf '%s\n' "$page" >docs/performance.md
+  exit
+fi
+
 commit=$(git describe --always --abbrev=12 --dirty 2>/dev/null || echo unknown)
 out=${out:-bench-results/$(date -u +%Y%m%dT%H%M%SZ)}
 mkdir -p "$out"
 [ -z "$(ls -A "$out")" ] || { echo "$out is not empty" >&2; exit 2; }
-work=$(mktemp -d "$out/net.XXXXXX") # beside the results: the same disk, never a memory file system by chance
+work="$out/work" && mkdir -m 700 "$work" # beside the results: the same disk, never a memory file system by chance
 qifeng=bin/qifeng
 started=() failed=""
 

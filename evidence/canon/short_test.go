@@ -3,6 +3,7 @@ package canon
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -125,5 +126,18 @@ func TestDecoderOfUnreadValues(t *testing.T) {
 	}
 	if d.End() == nil {
 		t.Error("an object left half read was taken")
+	}
+}
+
+// TestLongStringWithEscape: a string with an escape is refused behind the first
+// character that is too many.
+func TestLongStringWithEscape(t *testing.T) {
+	for text, want := range map[string]int{`\"`: 13, `aaa\\aaa`: 13, `aaaaaaaaaa\"`: 13, `\"\"\"`: 15} {
+		d := NewDecoder([]byte(`"` + text + strings.Repeat("a", 40) + `"`))
+		d.String(10)
+		var syn *SyntaxError
+		if err := d.End(); !errors.As(err, &syn) || syn.Offset != want || syn.Problem != "is longer than 10 bytes" {
+			t.Errorf("%s: %v, want byte %d", text, err, want)
+		}
 	}
 }

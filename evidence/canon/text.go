@@ -122,8 +122,8 @@ func (d *Decoder) escaped(start, max int, lines bool) []byte {
 			d.Fail("has a control character (U+%04X)", c)
 			return nil
 		case c < utf8.RuneSelf:
-			from := d.pos
-			for d.pos < len(d.data) && plain[d.data[d.pos]] {
+			from, end := d.pos, min(len(d.data), d.pos+max+1-len(out))
+			for d.pos < end && plain[d.data[d.pos]] {
 				d.pos++
 			}
 			out = append(out, d.data[from:d.pos]...)

@@ -16,7 +16,7 @@
 //     runs only with everything before it: up to Durable nothing is missing.
 //   - What Add returned for is found from then on, without any gap while a table
 //     becomes a run or runs become one.
-//   - Memory grows by 12 bits a record (filters) and 8 bytes a block of 204
+//   - Memory grows by 12 bits a record (filters) and 8 bytes a block of 255
 //     entries; the tables are bounded.
 //
 // # Who may lie to it
@@ -41,13 +41,13 @@
 //
 //	block 0      "QFRUN" 0 0 and the version byte 1; number (8); first and last
 //	             place (16 each); count of ids (8); count of list entries (8); zeros
-//	ids          204 entries a block, the last padded with zeros
+//	ids          255 entries a block, the last padded with zeros
 //	lists        the same
 //	fences       the first fingerprint of each block of ids, then of lists; checksum
 //	filter       32 bytes a block, for the ids; checksum
 //
-// An entry is the fingerprint (8), seq less that of the run's first place (4),
-// offset (4), position (4); entries rise as byte strings do. A place in the
+// An entry is the fingerprint (6), seq less that of the run's first place (4),
+// offset (4), position (2); entries rise as byte strings do. A place in the
 // header is seq (8), offset (4), position (4).
 //
 // # Commit order

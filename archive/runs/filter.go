@@ -28,14 +28,14 @@ func (f filter) add(p Print) {
 	b := f.block(p)
 	for i, salt := range salts {
 		w := b[4*i : 4*i+4]
-		binary.BigEndian.PutUint32(w, binary.BigEndian.Uint32(w)|1<<(uint32(p)*salt>>27))
+		binary.BigEndian.PutUint32(w, binary.BigEndian.Uint32(w)|1<<(uint32(p>>16)*salt>>27))
 	}
 }
 
 func (f filter) has(p Print) bool {
 	b := f.block(p)
 	for i, salt := range salts {
-		if binary.BigEndian.Uint32(b[4*i:])&(1<<(uint32(p)*salt>>27)) == 0 {
+		if binary.BigEndian.Uint32(b[4*i:])&(1<<(uint32(p>>16)*salt>>27)) == 0 {
 			return false
 		}
 	}

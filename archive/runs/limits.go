@@ -15,13 +15,17 @@ const (
 	// it is written in 32 bits.
 	maxDelta = 1<<32 - 1
 
+	// maxGroup is how many records a group may have: a position is written in 16
+	// bits.
+	maxGroup = 1 << 16
+
 	// fan is how many runs of one size become one. Smaller rewrites more often,
-	// larger leaves more runs to look into: at four, 50 million records are
-	// rewritten five times and lie in some eight runs.
-	fan = 4
+	// larger leaves more runs to look into: at eight, 50 million records are
+	// rewritten three times and lie in ten runs or so.
+	fan = 8
 	// maxRuns stops the taking of tables while merging is behind: each run costs
 	// every look-up a probe.
-	maxRuns = 24
+	maxRuns = 48
 
 	// filterBits is bits of filter per id. At twelve, one look-up in 170 reads a
 	// block in vain.

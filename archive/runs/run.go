@@ -31,7 +31,7 @@ func (e *DamagedError) Is(target error) bool { return target == ErrDamaged }
 const (
 	blockSize = 4096
 	blockTail = 4
-	entrySize = 20
+	entrySize = 16
 	perBlock  = (blockSize - blockTail) / entrySize
 )
 
@@ -212,11 +212,19 @@ func (r *run) read(b []byte, first int64) error {
 	return nil
 }
 
-// entry decodes an entry of a block.
+// entry decodes an entry of a block. It is two words: the fingerprint (48 bits)
+// with the first half of seq less that of the run's first place (32), then the
+// other half, offset (32) and position (16). So entries rise as numbers.
 func (r *run) entry(b []byte, i int) (Print, Place) {
 	e := b[i*entrySize : i*entrySize+entrySize]
-	return Print(binary.BigEndian.Uint64(e)), Place{r.first.Seq + uint64(binary.BigEndian.Uint32(e[8:])),
-		binary.BigEndian.Uint32(e[12:]), binary.BigEndian.Uint32(e[16:])}
+	hi, lo := binary.BigEndian.Uint64(e), binary.BigEndian.Uint64(e[8:])
+	return Print(hi) & printMask, Place{r.first.Seq + hi&0xffff<<16 + lo>>48, uint32(lo >> 16), uint32(lo & 0xffff)}
+}
+
+// words encodes an entry of a run that begins at seq.
+func words(p Print, at Place, seq uint64) (hi, lo uint64) {
+	delta := at.Seq - seq
+	return uint64(p) | delta>>16, delta<<48 | uint64(at.Offset)<<16 | uint64(at.Position)
 }
 
 // within is how many entries block n of s has.

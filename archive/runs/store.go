@@ -63,7 +63,7 @@ type Group struct {
 // Listed is one entry of a list.
 type Listed struct {
 	Print    Print
-	Position uint32 // of the record
+	Position uint32 // of the record in the group
 }
 
 // Found is a record that may have one of the ids that were asked for.
@@ -200,7 +200,7 @@ func (s *Store) nextNumber() uint64 {
 // Print is the fingerprint of a key in one of several spaces.
 func (s *Store) Print(space byte, key []byte) Print {
 	var b [40]byte
-	return s.key.sum(append(append(b[:0], space), key...))
+	return Print(s.key.sum(append(append(b[:0], space), key...))) & printMask
 }
 
 // Add adds a group. Groups come in the order of their places; one that is not
@@ -209,6 +209,9 @@ func (s *Store) Print(space byte, key []byte) Print {
 func (s *Store) Add(g *Group) error {
 	if len(g.IDs) == 0 {
 		return nil
+	}
+	if len(g.IDs) > maxGroup {
+		return fmt.Errorf("a group of %d records is too large for the index", len(g.IDs))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -126,32 +126,54 @@ func (m *multimap) newest(p Print) (uint32, bool) {
 	return 0, false
 }
 
-// sorted returns the newest entry of each fingerprint, in the order of these.
-func (m *multimap) sorted() []uint32 {
-	out := make([]uint32, 0, len(m.entries))
-	for _, s := range m.slots {
-		if s == 0 {
-			continue
+// head is the newest entry of a fingerprint.
+type head struct {
+	tableEntry
+	entry uint32
+}
+
+// heads gives the newest entry of each fingerprint, in the order of these, some
+// hundreds at a time: first all are fetched, which waits for memory once and not
+// for each.
+func (m *multimap) heads(f func([]head) error) error {
+	const some = 512
+	buf := make([]head, 0, 2*some)
+	give := func() error {
+		for i := range buf {
+			for ; i > 0 && buf[i-1].print > buf[i].print; i-- { // a few steps, if any
+				buf[i-1], buf[i] = buf[i], buf[i-1]
+			}
 		}
-		out = append(out, s-1)
-		for i := len(out) - 1; i > 0 && m.entries[out[i-1]].print > m.entries[out[i]].print; i-- {
-			out[i-1], out[i] = out[i], out[i-1] // a few steps: see above
+		err := f(buf)
+		buf = buf[:0]
+		return err
+	}
+	for _, s := range m.slots {
+		if s != 0 {
+			buf = append(buf, head{m.entries[s-1], s - 1})
+		} else if len(buf) >= some { // what follows a free slot belongs behind it
+			if err := give(); err != nil {
+				return err
+			}
 		}
 	}
-	return out
+	return give()
 }
 
 // each gives all entries by fingerprint, those of one in the order of places.
 func (t *table) each(m *multimap, f func(Print, Place) error) error {
-	for _, newest := range m.sorted() {
-		for e := m.entries[newest].next; ; e = m.entries[e].next {
-			if err := f(m.entries[e].print, t.places[m.entries[e].record]); err != nil {
+	return m.heads(func(heads []head) error {
+		for i := range heads {
+			newest := &heads[i]
+			for e := newest.next; e != newest.entry; e = m.entries[e].next { // from the oldest
+				if err := f(newest.print, t.places[m.entries[e].record]); err != nil {
+					return err
+				}
+			}
+			if err := f(newest.print, t.places[newest.record]); err != nil {
 				return err
 			}
-			if e == newest {
-				break
-			}
 		}
-	}
-	return nil
+		return nil
+	})
 }

@@ -20,7 +20,7 @@ type writer struct {
 	within int // entries in the block that is being filled
 	left   [2]int64
 	part   int // 0 for the ids, 1 for the lists
-	last   [entrySize]byte
+	hi, lo uint64 // the last entry
 }
 
 // errOrder is a broken promise of the caller, or of a run that was merged.
@@ -39,35 +39,23 @@ func newWriter(d Disk, path string, h header) (*writer, error) {
 
 // add takes the next entry of the part.
 func (w *writer) add(p Print, at Place) error {
-	var e [entrySize]byte
-	binary.BigEndian.PutUint64(e[:], uint64(p))
-	binary.BigEndian.PutUint32(e[8:], uint32(at.Seq-w.first.Seq))
-	binary.BigEndian.PutUint32(e[12:], at.Offset)
-	binary.BigEndian.PutUint32(e[16:], at.Position)
-	if w.left[w.part] == 0 || less(&e, &w.last) {
+	hi, lo := words(p, at, w.first.Seq)
+	if w.left[w.part] == 0 || hi < w.hi || hi == w.hi && lo < w.lo {
 		return errOrder
 	}
 	w.left[w.part]--
-	w.last = e
+	w.hi, w.lo = hi, lo
 	if w.part == 0 {
 		w.filter.add(p)
 	}
 	if w.within == 0 {
 		w.fences = append(w.fences, p)
 	}
-	w.buf = append(w.buf, e[:]...)
+	w.buf = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(w.buf, hi), lo)
 	if w.within++; w.within == perBlock {
 		return w.endBlock()
 	}
 	return nil
-}
-
-func less(a, b *[entrySize]byte) bool {
-	x, y := binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(b[:])
-	if x != y {
-		return x < y
-	}
-	return string(a[8:]) < string(b[8:])
 }
 
 // endPart ends the ids, or the lists.
@@ -81,7 +69,7 @@ func (w *writer) endPart() error {
 		}
 	}
 	w.part++
-	w.last = [entrySize]byte{}
+	w.hi, w.lo = 0, 0
 	return nil
 }
 

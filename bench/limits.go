@@ -34,6 +34,9 @@ const (
 	// watchEvery is how often the processes are looked at.
 	watchEvery = 100 * time.Millisecond
 
+	// scrapeEvery is the same for metrics, which cost the node a millisecond.
+	scrapeEvery = time.Second
+
 	// longest is the longest latency that is told apart from longer ones, and
 	// digits how exact: 0.1 per cent.
 	longest = 10 * time.Minute
@@ -50,6 +53,6 @@ const (
 	// run: 10 ms each, too much to do while the node needs the cores.
 	twice = 16
 
-	// dropped is how many notes of what went wrong are kept.
+	// maxNotes is how many notes of what went wrong are kept.
 	maxNotes = 20
 )

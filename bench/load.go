@@ -43,6 +43,7 @@ type Config struct {
 	Lookups int     // of each kind, after the load
 
 	Processes []int  // the node's first, then those of the other members
+	Metrics   string // address of the node's metrics, where it is no process of this machine
 	Chain     string // folder of the node's chain, to measure its growth
 	Head      Head
 }
@@ -63,12 +64,13 @@ func (c *Config) validate() error {
 
 // load is a run.
 type load struct {
-	cfg    Config
-	target *target
-	reader *client.Client
-	pace   *pace
-	from   time.Time // of the measured window
-	to     time.Time
+	cfg     Config
+	target  *target
+	reader  *client.Client
+	pace    *pace
+	metrics *scraper
+	from    time.Time // of the measured window
+	to      time.Time
 
 	accepted, sealed        *timings
 	inWindow, requests      atomic.Int64 // records in the window; requests there
@@ -110,6 +112,9 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.metrics, err = scrape(ctx, cfg.Metrics); err != nil {
+		return nil, err
+	}
 	l.run(ctx, makers, w)
 	r := &Result{Head: cfg.Head, Records: cfg.Records, Connections: cfg.Connections, Rate: cfg.Rate, RecordBytes: makers[0].meanBytes()}
 	l.settle(ctx, r)
@@ -117,6 +122,9 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		l.fail("look-up", err)
 	}
 	l.processes(w.finish(), r)
+	if far := l.metrics.finish(); far != nil {
+		r.Node = far
+	}
 	if err := l.growth(before, r); err != nil {
 		return nil, err
 	}
@@ -166,12 +174,14 @@ func (l *load) run(ctx context.Context, makers []*Maker, w *watcher) {
 	frame.Go(func() {
 		_ = realClock{}.until(ctx, l.from)
 		w.begin()
+		l.metrics.begin(ctx)
 		if l.pace.most > 0 {
 			<-over
 		} else {
 			_ = realClock{}.until(ctx, l.to)
 		}
 		w.end()
+		l.metrics.end(ctx)
 	})
 	for i, m := range makers {
 		senders.Go(func() { l.connection(ctx, i, m) })

@@ -205,6 +205,39 @@ func TestProofs(t *testing.T) {
 	}
 }
 
+// TestMetrics: a node elsewhere tells of its memory by itself; what is no such
+// page is an error and not a figure.
+func TestMetrics(t *testing.T) {
+	page := "# HELP x\nprocess_cpu_seconds_total 1.5\nprocess_resident_memory_bytes 1.048576e+08\nother{a=\"b\"} 1\n"
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write([]byte(page))
+	}))
+	defer srv.Close()
+	s, err := scrape(t.Context(), srv.URL+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.begin(t.Context())
+	s.end(t.Context())
+	if p := s.finish(); p.PeakRSS != 100 || p.CPU != 0 {
+		t.Errorf("%+v", p)
+	}
+	if _, err := scrape(t.Context(), srv.URL+"/elsewhere"); err == nil {
+		t.Error("a page that is not there is taken")
+	}
+	page = "process_resident_memory_bytes none\n"
+	if _, err := scrape(t.Context(), srv.URL+"/metrics"); err == nil {
+		t.Error("no number is taken")
+	}
+	if s, err := scrape(t.Context(), ""); s.finish() != nil || err != nil {
+		t.Error("without an address there is nothing to look at")
+	}
+}
+
 func TestConfig(t *testing.T) {
 	n := apitest.NewNode(t, apitest.Options{})
 	for name, change := range map[string]func(*Config){

@@ -69,6 +69,7 @@ func loadFlags(cmd *cobra.Command, f *benchFlags) {
 	s.IntVar(&f.Samples, "samples-per-second", 20, "每秒至多抽取几条 · samples a second at most")
 	s.IntVar(&f.Lookups, "lookups", 0, "压测后按编号、证明、摘要各查询几次 · look-ups by id, of proofs and by digest, after the load")
 	s.IntSliceVar(&f.Processes, "pid", nil, "节点的进程号，其后可列其他成员的 · process id of the node, then those of other members")
+	s.StringVar(&f.Metrics, "metrics", "", "节点运行指标的地址，节点不在本机时用以代替 --pid · address of the node's metrics, instead of --pid for a node elsewhere")
 	s.StringVar(&f.Chain, "chain-dir", "", "节点的链数据目录，测其增长 · folder of the node's chain, to measure its growth")
 	s.StringVar(&f.file, "json", "", "原始结果写入此文件 · write the raw result to this file")
 	s.StringVar(&f.name, "name", "load", "结果的名称 · name of the result")

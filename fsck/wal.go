@@ -95,7 +95,7 @@ func badMessage(r io.ReaderAt, size int64, take func([]byte) error) (at int64, w
 			buf = make([]byte, n)
 		}
 		b := buf[:end-off-8]
-		if _, err := r.ReadAt(b, off+8); err != nil {
+		if _, err := r.ReadAt(b, off+8); err != nil && len(b) > 0 { // nothing may be read at the end
 			return 0, nil, err
 		}
 		good := crc32.Checksum(b, castagnoli) == binary.BigEndian.Uint32(head[:])

@@ -1,0 +1,89 @@
+package fsck_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"qifeng/fsck"
+)
+
+// TestEveryByte changes every byte of a batch file, first as a disk does and then
+// as somebody who puts the checksums right again, and cuts it at every length.
+// Nothing of it is outside of what is stated.
+func TestEveryByte(t *testing.T) {
+	d := newDamaged(t, vendor)
+	check, done, err := fsck.BatchChecker(t.Context(), layout(d.dir, vendor))
+	d.ok(err)
+	defer done()
+	path := d.path(batchesDir + "*1-*.batch")
+	name := filepath.Base(path)
+	good, err := os.ReadFile(path)
+	d.ok(err, check(name, good))
+	starts := fsck.FrameStarts(good)
+	if len(starts) != 3 {
+		t.Fatalf("%d frames", len(starts))
+	}
+	workers := runtime.GOMAXPROCS(0)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for at := w; at < len(good); at += workers {
+				if err := check(name, good[:at]); !fsck.IsProblem(err, name) {
+					t.Errorf("cut to %d bytes: %v", at, err)
+				}
+				bad := bytes.Clone(good)
+				bad[at] ^= 1 << (at % 8)
+				if err := check(name, bad); !fsck.IsProblem(err, name) {
+					t.Errorf("byte %d changed: %v", at, err)
+				}
+				if !fsck.Reseal(name, bad, starts, at) {
+					continue
+				}
+				if err := check(name, bad); !fsck.IsProblem(err, name) {
+					t.Errorf("byte %d changed with its checksums: %v", at, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestReordered exchanges the two records of a batch, and puts the checksums right.
+func TestReordered(t *testing.T) {
+	d := newDamaged(t, vendor)
+	check, done, err := fsck.BatchChecker(t.Context(), layout(d.dir, vendor))
+	d.ok(err)
+	defer done()
+	path := d.path(batchesDir + "*1-*.batch")
+	name := filepath.Base(path)
+	good, err := os.ReadFile(path)
+	d.ok(err)
+	starts := fsck.FrameStarts(good)
+	group := good[starts[1]:starts[2]]
+	one := bytes.Index(group, []byte(`{"intake":`))
+	two := one + 1 + bytes.Index(group[one+1:], []byte(`{"intake":`))
+	if one < 0 || two <= one || len(group)-5-two != two-one {
+		t.Fatal("the group does not hold two records of one length")
+	}
+	bad := bytes.Clone(good)
+	copy(bad[starts[1]+one:], group[two:len(group)-5])
+	copy(bad[starts[1]+two:], group[one:two])
+	fsck.Reseal(name, bad, starts, starts[1]+one)
+	if err := check(name, bad); !fsck.IsProblem(err, name) {
+		t.Errorf("two records exchanged: %v", err)
+	}
+	// The whole group twice.
+	bad = append(bytes.Clone(good[:starts[2]]), good[starts[1]:]...)
+	if err := check(name, bad); !fsck.IsProblem(err, name) {
+		t.Errorf("a group twice: %v", err)
+	}
+	// Without the group.
+	bad = append(bytes.Clone(good[:starts[1]]), good[starts[2]:]...)
+	if err := check(name, bad); !fsck.IsProblem(err, name) {
+		t.Errorf("no group: %v", err)
+	}
+}

@@ -1,0 +1,67 @@
+package fsck
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"hash/crc32"
+	"strings"
+)
+
+// BatchChecker checks bytes as if they stood in a file of the home's archive: name
+// is that of a closed batch on the ledger, or of a journal.
+func BatchChecker(ctx context.Context, h Home) (check func(name string, data []byte) error, closeAll func(), err error) {
+	c := &checker{ctx: ctx, home: h, opt: Options{Workers: 1, Progress: func(Phase, int64, int64) {}}, report: &Report{}}
+	if err := c.checkHome(); err != nil {
+		return nil, nil, err
+	}
+	l, err := c.checkChain()
+	if err != nil {
+		return nil, nil, err
+	}
+	a := &archiveRun{c: c, judge: c.newJudge()}
+	return func(name string, data []byte) error {
+		seq, digest, closed := batchName(name)
+		if !closed {
+			seq = 5
+		}
+		b, err := a.judge.readBatch(name, bytes.NewReader(data), int64(len(data)), seq)
+		if err == nil && closed {
+			err = a.closedBatch(b, digest, true)
+		}
+		return err
+	}, l.close, nil
+}
+
+// Reseal makes the checksums of the frame right that holds an offset, if it is
+// within a payload; starts are the frames' offsets.
+func Reseal(name string, data []byte, starts []int, at int) bool {
+	seq, _, _ := batchName(name)
+	for i, start := range starts {
+		end := len(data)
+		if i+1 < len(starts) {
+			end = starts[i+1]
+		}
+		if at >= start+frameHead && at < end-frameTail {
+			f := &frames{seq: seq}
+			binary.BigEndian.PutUint32(data[start+8:], f.checksum(int64(start), data[start:]))
+			binary.BigEndian.PutUint32(data[end-frameTail:], crc32.Checksum(data[start+8:end-frameTail], castagnoli))
+			return true
+		}
+	}
+	return false
+}
+
+// FrameStarts are the offsets of the frames of a good file.
+func FrameStarts(data []byte) (out []int) {
+	for at := len(preface); at < len(data); at += frameHead + int(binary.BigEndian.Uint32(data[at+4:])) + frameTail {
+		out = append(out, at)
+	}
+	return out
+}
+
+// IsProblem says whether an error names what is wrong in a file.
+func IsProblem(err error, file string) bool {
+	p, ok := err.(*Problem)
+	return ok && strings.HasPrefix(p.File, file) && len(p.Code.words().means[0]) > 0
+}

@@ -3,6 +3,7 @@ package fsck
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -30,6 +31,7 @@ type archiveRun struct {
 	closed uint64  // newest closed batch
 
 	journals []*journal
+	lostList *lostList
 
 	mu     sync.Mutex // guards what follows
 	done   int64      // bytes
@@ -49,7 +51,15 @@ func (c *checker) checkArchive() error {
 	if err != nil {
 		return err
 	}
-	a := &archiveRun{c: c, judge: c.newJudge(), pool: newPool(c.ctx, c.opt.Workers)}
+	a := &archiveRun{c: c, pool: newPool(c.ctx, c.opt.Workers)}
+	if a.lostList, err = c.readLost(dir); err != nil {
+		return err
+	}
+	if a.lostList.marked && c.book != nil {
+		return errors.New("this home was restored and its node was stopped before it had caught up: start it, wait until it is ready, stop it, and check again")
+	}
+	a.judge = c.newJudge()
+	a.judge.alone = a.lostList.marked
 	if c.book != nil {
 		a.newest = c.book.reg.cursors[c.home.Self].seq
 		a.ledger = c.book.db.under([]byte("b" + c.home.Self + "\x00"))
@@ -64,7 +74,7 @@ func (c *checker) checkArchive() error {
 	}
 	for _, n := range list {
 		switch n {
-		case "LOCK", "journal", "outbox", "batches", "index":
+		case "LOCK", "journal", "outbox", "batches", "index", "lost", "RESTORED":
 		default:
 			c.note(NoteUnknown, c.rel(filepath.Join(dir, n)), "")
 		}
@@ -80,6 +90,7 @@ func (c *checker) checkArchive() error {
 	if a.broken != nil {
 		return a.broken
 	}
+	a.lostList.tell(c, dir)
 	c.progress(PhaseArchive, a.total, a.total)
 	return nil
 }
@@ -123,8 +134,10 @@ func (a *archiveRun) run(dir string) (err error) {
 	if err := a.journalFolder(filepath.Join(dir, "journal")); err != nil {
 		return err
 	}
-	if a.listed != 0 && !a.pool.stopped() {
-		return a.lost(dir)
+	for a.listed != 0 && !a.pool.stopped() {
+		if err := a.lost(dir); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -143,10 +156,15 @@ func (a *archiveRun) nextListed() error {
 	return err
 }
 
+// lost is the fault of a listed batch that has no file; one that is known to have
+// been lost to a restored home is passed over.
 func (a *archiveRun) lost(dir string) error {
 	_, index, err := a.c.book.header(a.judge.node, a.listed)
 	if err != nil {
 		return err
+	}
+	if a.lostList.has(a.listed, index) {
+		return a.nextListed()
 	}
 	at := filepath.Join(dir, "batches", fmt.Sprintf("%014d", a.listed/perFolder), fmt.Sprintf("%016d-….batch", a.listed))
 	return wrong(CodeNoBatch, a.c.rel(at), "there is no closed batch %d of %s in any folder", a.listed, a.judge.node).at("seq", a.listed).at("index", index)
@@ -154,8 +172,10 @@ func (a *archiveRun) lost(dir string) error {
 
 // step takes the number of the next file.
 func (a *archiveRun) step(dir, name string, seq uint64) error {
-	if a.listed != 0 && a.listed < seq {
-		return a.lost(a.c.data("archive"))
+	for a.listed != 0 && a.listed < seq {
+		if err := a.lost(a.c.data("archive")); err != nil {
+			return err
+		}
 	}
 	if a.listed == seq {
 		if err := a.nextListed(); err != nil {
@@ -167,7 +187,7 @@ func (a *archiveRun) step(dir, name string, seq uint64) error {
 	}
 	if seq > a.prev+1 {
 		what := fmt.Sprintf("batches %d to %d", a.prev+1, seq-1)
-		if seq > a.newest {
+		if seq > a.newest && !a.lostList.marked && !a.lostList.passed(a.prev, seq) {
 			return wrong(CodeGap, a.c.rel(dir), "%s are neither here nor on the ledger", what).at("seq", a.prev+1)
 		}
 		n := a.c.note(NoteGap, a.c.rel(dir), "%s", what)
@@ -283,7 +303,7 @@ func (a *archiveRun) onLedger(b *batchFile, must bool) error {
 		}
 	}
 	switch {
-	case raw == nil && must:
+	case raw == nil && must && !b.alone:
 		return wrong(CodeNotOnLedger, b.name, "the ledger has no batch %d of %s", b.f.seq, b.node).at("seq", b.f.seq)
 	case raw != nil && string(raw) != string(b.header):
 		return wrong(CodeNotOnLedger, b.name, "the ledger has another header for batch %d", b.f.seq).at("seq", b.f.seq).at("index", index)
@@ -361,7 +381,7 @@ func (a *archiveRun) open(dir string) error {
 			n.Places = append(n.Places, Place{"offset", uint64(j.file.f.at)})
 		}
 	}
-	if n := len(a.journals); n == 0 || a.journals[n-1].file.header != nil || a.journals[n-1].seq <= a.closed {
+	if n := len(a.journals); !a.lostList.marked && (n == 0 || a.journals[n-1].file.header != nil || a.journals[n-1].seq <= a.closed) {
 		return wrong(CodeNoJournal, a.c.rel(filepath.Join(dir, "journal")), "the newest batch is %d, and none is open behind it", a.prev).at("seq", a.prev+1)
 	}
 	return nil

@@ -39,6 +39,13 @@
 //     the ledger; then the folders: names, numbers, gaps;
 //  5. the audit log and the fraud proofs.
 //
+// # A restored home
+//
+// A home that was put back from a backup has no ledger until it is started: then
+// keys of statements and the ledger's entries are not asked for, and a note says
+// so. Later, numbers that the restoration passed over and batches that its list
+// names as lost, each held against the ledger, are notes.
+//
 // # What it cannot see
 //
 // A journal that is cut exactly between two frames, or in the middle of its last

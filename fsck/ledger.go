@@ -72,6 +72,9 @@ func (c *checker) checkChain() (l *ledger, err error) {
 	_, errL := os.Stat(dir)
 	_, errC := os.Stat(c.data("chain", "comet", "data"))
 	if os.IsNotExist(errL) && os.IsNotExist(errC) {
+		if _, err := os.Lstat(c.data("archive", "RESTORED")); err == nil {
+			return nil, nil // the archive says so
+		}
 		if _, err := os.Stat(c.data("archive")); err == nil {
 			return nil, wrong(CodeMissing, c.rel(dir), "there is an archive and no ledger")
 		}

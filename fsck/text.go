@@ -33,6 +33,7 @@ const (
 	CodeNoBatch     Code = "batch-missing"    // a batch of the ledger that the archive lacks
 	CodeGap         Code = "gap"              // numbers without a batch
 	CodeNoJournal   Code = "journal-missing"  // no open journal
+	CodeLostList    Code = "lost-list"        // what a restored archive says that it has not
 	CodeForeign     Code = "foreign-file"     // a file that has no place here
 	CodeAudit       Code = "audit-log"        // the log of look-ups
 	CodeFraud       Code = "fraud-proof"      // a kept fraud proof
@@ -45,6 +46,8 @@ const (
 	NoteMoving    Code = "unfinished"      // a move that the next start completes
 	NoteEmpty     Code = "empty"           // nothing there yet
 	NoteRestored  Code = "restored"        // the home is marked as restored
+	NoteLost      Code = "lost"            // a restored home has not all that the ledger has
+	NoteNoLedger  Code = "no-ledger"       // a restored home, not started since
 	NoteConflict  Code = "conflict"        // seals on another ledger are kept
 	NoteFrauds    Code = "frauds"          // fraud proofs are kept
 	NoteUnknown   Code = "unknown-file"    // a file that nobody reads
@@ -127,6 +130,9 @@ var texts = map[Code]words{
 		[2]string{"这些批次的文件已丢失；可能曾就其中的记录给出回执", "the files of these batches are gone; receipts may have been given for records in them"}, [2]string{backupZH, backupEN}},
 	CodeNoJournal: {[2]string{"没有打开的日志文件", "there is no open journal"},
 		[2]string{"它已丢失；可能曾就其中的记录给出回执", "it is gone; receipts may have been given for records in it"}, [2]string{backupZH, backupEN}},
+	CodeLostList: {[2]string{"丢失批次的清单损坏", "the list of lost batches is damaged"},
+		[2]string{"恢复时丢失了哪些批次，此处无从得知", "what was lost when this home was restored cannot be told from it"},
+		[2]string{"停止节点，标记 touch data/archive/RESTORED 后启动：清单会从总账重新写出", "stop the node, touch data/archive/RESTORED, move the list away and start: it is made again from the ledger"}},
 	CodeForeign: {[2]string{"不属于这里的文件", "a file that has no place here"},
 		[2]string{"节点会拒绝启动", "the node refuses to start"}, [2]string{"移走它并查明来历", "move it away and find out where it came from"}},
 	CodeAudit: {[2]string{"查询日志被改动", "the log of look-ups was changed"},
@@ -139,6 +145,8 @@ var texts = map[Code]words{
 	NoteMoving:    {what: [2]string{"未完成的移动，下次启动时完成", "a move that the next start completes"}},
 	NoteEmpty:     {what: [2]string{"尚无内容", "nothing there yet"}},
 	NoteRestored:  {what: [2]string{"此目录标记为已恢复：启动后先不投票、不会签", "this home is marked as restored: it keeps still at first"}},
+	NoteLost:      {what: [2]string{"恢复自备份时丢失的批次：须由镜像应答", "lost when this home was restored from a backup: a mirror must answer"}},
+	NoteNoLedger:  {what: [2]string{"恢复后尚未启动，不与总账核对：声明的密钥、批次头与总账均未核对", "put back and not started since: keys of statements, headers and the ledger itself were not checked; they are fetched from the other members"}},
 	NoteConflict:  {what: [2]string{"保存着成员对另一总账的会签：该成员说过谎", "a member's seal on another ledger is kept: that member has lied"}},
 	NoteFrauds:    {what: [2]string{"保存的欺诈证明，均成立", "kept fraud proofs, all of them hold"}},
 	NoteUnknown:   {what: [2]string{"没有程序读取的文件", "a file that nothing reads"}},

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"qifeng/backup"
+	"qifeng/fsck"
 )
 
 func (a *app) backupCmd() *cobra.Command {
@@ -218,20 +219,23 @@ func (a *app) restore(ctx context.Context, from string) error {
 	return nil
 }
 
-// checkRestored does with a restored home what can be done without the chain's
-// data, which the node fetches from the others.
-func (a *app) checkRestored(_ context.Context, cfg *Config, keys bool) error {
+// checkRestored runs the checks of qifeng fsck on a home that was put back. There
+// is no ledger in it yet, which the report says.
+func (a *app) checkRestored(ctx context.Context, cfg *Config, keys bool) error {
 	if _, err := homeConsortium(a.home, cfg); err != nil {
 		return err
 	}
-	if _, _, err := nodeKeys(a.home, cfg); err != nil {
-		if !keys && errors.Is(err, fs.ErrNotExist) {
-			a.say("备份不含密钥：请先放回 %s 中 [keys] 所列的文件，权限 0600", "the backup holds no keys: first put back the files that [keys] in %s names, mode 0600", a.home.path(configName))
-			return nil
-		}
+	if _, _, err := nodeKeys(a.home, cfg); !keys && errors.Is(err, fs.ErrNotExist) {
+		a.say("备份不含密钥：请先放回 %s 中 [keys] 所列的文件（权限 0600），再运行 qifeng fsck", "the backup holds no keys: first put back the files that [keys] in %s names, mode 0600, then run qifeng fsck", a.home.path(configName))
+		return nil
+	} else if err != nil {
 		return err
 	}
-	return nil
+	show := a.fsckProgress()
+	r := fsck.Check(ctx, fsckHome(a.home, cfg), fsck.Options{Progress: show.step})
+	show.end()
+	fmt.Fprint(a.out, r.Text(a.lang == Chinese))
+	return quietExit(r.ExitCode())
 }
 
 // byteBar is a bar on standard error, where somebody sees it.

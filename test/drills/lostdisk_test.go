@@ -99,7 +99,7 @@ func TestLostDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.damaged(dir)
-	n.says(n.qifeng(0, "restore", "--from", dir, "--home", n.home(vendor)), "put back into", "marked as restored", "qifeng start --home")
+	n.says(n.qifeng(0, "restore", "--from", dir, "--home", n.home(vendor)), "put back into", "marked as restored", "not started since", "good: ", "qifeng start --home")
 	n.says(n.qifeng(1, "restore", "--from", dir, "--home", n.home(vendor)), "not empty")
 	for _, mark := range []string{"data/restored", "data/archive/RESTORED"} {
 		if _, err := os.Stat(filepath.Join(n.home(vendor), mark)); err != nil {
@@ -140,6 +140,8 @@ func TestLostDisk(t *testing.T) {
 		fmt.Sprintf("batch %d, ledger entry", st.Intake.Lost.Last), "ALARM: gap")
 	n.proved("after the restore")
 	n.once()
+	n.stop(vendor)
+	n.says(n.qifeng(0, "fsck", "--home", n.home(vendor)), "lost when this home was restored", "good: ")
 }
 
 // proves holds a proof that was fetched earlier against the policy.

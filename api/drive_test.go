@@ -21,6 +21,7 @@ import (
 	"qifeng/api/client"
 	"qifeng/api/httpsig"
 	"qifeng/api/wire"
+	"qifeng/archive"
 	"qifeng/evidence"
 	"qifeng/internal/gm"
 	"qifeng/proof/checkpoint"
@@ -398,6 +399,8 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 	srv := httptest.NewServer(handler)
 	defer srv.Close()
 	starting := &apitest.TestNode{HTTP: srv}
+	noRoom := &brokenArchive{err: archive.ErrFull}
+	roomless := apitest.NewNode(t, apitest.Options{Archive: func(a api.Archive) api.Archive { noRoom.Archive = a; return noRoom }})
 	tired := apitest.NewNode(t, apitest.Options{Bounds: api.Bounds{AddressRequests: 1}})
 	full := newWorld(t, 7) // has no memory for another nonce
 	full.Server.SetRefusal(&httpsig.Error{Code: httpsig.Full, Field: "keyid", Detail: "x", RetryAfter: time.Second})
@@ -406,6 +409,9 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		call(t, tired, http.MethodGet, "/v1/records/x", nil) // costs more than there is, if there is any
 		for _, n := range []*apitest.TestNode{unsealed.TestNode, panicking, starting, tired} {
 			ask(n, o, w.ask(o), body)
+		}
+		if o.String() == "POST /v1/records" {
+			ask(roomless, o, w.ask(o), body)
 		}
 		if o.method == http.MethodGet {
 			a := w.ask(o)

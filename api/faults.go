@@ -25,7 +25,9 @@ func classifyRooms(err error) *fault {
 		return &fault{kind: tooMany, detail: full.Reason, retry: full.RetryAfter, cause: err}
 	case errors.As(err, &full):
 		return &fault{kind: busy, detail: full.Reason, retry: full.RetryAfter, cause: err}
-	case errors.Is(err, archive.ErrStopped), errors.Is(err, archive.ErrFull), errors.Is(err, archive.ErrClock):
+	case errors.Is(err, archive.ErrFull):
+		return &fault{kind: storageFull, cause: err}
+	case errors.Is(err, archive.ErrStopped), errors.Is(err, archive.ErrClock):
 		return &fault{kind: unavailable, cause: err}
 	case errors.Is(err, archive.ErrTampered):
 		return tampered(err)

@@ -118,7 +118,7 @@ func TestArchiveFaults(t *testing.T) {
 		{"unmapped", errors.New(secret), 500, "internal", false},
 		{"busy", &archive.BusyError{RetryAfter: 2500 * time.Millisecond, Reason: "the backlog is full"}, 503, "busy", true},
 		{"stopped", archive.ErrStopped, 503, "unavailable", false},
-		{"disk full", archive.ErrFull, 503, "unavailable", false},
+		{"disk full", archive.ErrFull, 507, "storage-full", false},
 		{"clock", archive.ErrClock, 503, "unavailable", false},
 		{"tampered", &archive.TamperedError{What: secret}, 500, "tampered", false},
 		{"the caller went", context.Canceled, 503, "interrupted", true},

@@ -44,6 +44,7 @@ var (
 	tamperedFault = kind{http.StatusInternalServerError, "tampered", "The node refuses to give out what it cannot prove", "tell the operator the request_id, and ask another member"}
 	busy          = kind{http.StatusServiceUnavailable, "busy", "The node takes no more at the moment", "send the same bytes again after Retry-After seconds: a retry stores nothing twice"}
 	unavailable   = kind{http.StatusServiceUnavailable, "unavailable", "The node takes nothing in until its operator acts", "ask another member's node, or the operator; reading goes on"}
+	storageFull   = kind{http.StatusInsufficientStorage, "storage-full", "The disk of the node has no room for new records", "nothing was stored: send the same bytes again when its operator has made room, or ask another member's node; reading goes on"}
 	starting      = kind{http.StatusServiceUnavailable, "starting", "The node is starting", "ask again in a moment"}
 	unaudited     = kind{http.StatusServiceUnavailable, "audit-unavailable", "The node cannot write its audit log", "ask another member's node, or the operator: a look-up that is not written down is not answered"}
 	interrupted   = kind{http.StatusServiceUnavailable, "interrupted", "The request ended before its work did", "send the same bytes again: a retry stores nothing twice"}

@@ -35,7 +35,7 @@ var (
 	// ErrBusy: a bound is reached; see *BusyError. [Unavailable: send the same
 	// bytes again after RetryAfter.]
 	ErrBusy = errors.New("the archive is busy")
-	// ErrFull: the disk has no room for more. [Unavailable: the operator makes
+	// ErrFull: the disk has no room for more. [Unavailable, 507: the operator makes
 	// room; nothing is lost, reading goes on.]
 	ErrFull = errors.New("the disk is full")
 	// ErrClock: the node's clock has gone back too far. [Unavailable: the operator

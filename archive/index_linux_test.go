@@ -212,7 +212,7 @@ func BenchmarkIndexLookUp(b *testing.B) {
 			for i := range ids {
 				binary.BigEndian.PutUint64(ids[i][:], r.Uint64())
 			}
-			if got, _, err := ix.byIDs(ids, locator{}); err != nil || len(got) != 0 {
+			if got, _, err := ix.byIDs(ids, locator{}); err != nil || len(got) > 1 { // one in millions is found in vain
 				b.Fatal(got, err)
 			}
 		}

@@ -5,7 +5,7 @@
 // It is no archive of its own and no mirror: it answers no look-up, and it
 // checks digests, not evidence; what the files say is checked when the restored
 // archive is opened, and by fsck. The chain's data is left out: every member has
-// it (docs/adr/0029-backup.md).
+// it (docs/adr/0032-backup.md).
 //
 // # Invariants
 //

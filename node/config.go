@@ -26,7 +26,7 @@ type Config struct {
 	API     APIConfig     `toml:"api" comment:"HTTP 接口 · The HTTP API."`
 	Peer    PeerConfig    `toml:"peer" comment:"成员间网络 · The network between the members' nodes."`
 	Chain   ChainConfig   `toml:"chain" comment:"共识 · Consensus. Every member should use the same values."`
-	Keys    KeysConfig    `toml:"keys" comment:"密钥文件 · Key files: paths only, mode 0600, each key for one purpose.\nA key file is never restored together with the guard from a backup."`
+	Keys    KeysConfig    `toml:"keys" comment:"密钥文件 · Key files: paths only, mode 0600, each key for one purpose.\nNever put them and the guard back by hand: use qifeng restore."`
 	Limits  LimitsConfig  `toml:"limits" comment:"限额 · What callers may ask of this node; see docs/operations.md. A rate of 0 is no limit."`
 	Data    DataConfig    `toml:"data" comment:"数据 · Where the node keeps its state."`
 	Metrics MetricsConfig `toml:"metrics" comment:"运行指标 · Metrics for Prometheus; see docs/metrics.md."`
@@ -68,7 +68,7 @@ type KeysConfig struct {
 	Admin       string `toml:"admin" comment:"管理：登记与吊销密钥；节点运行时不读 · Admin: registers and revokes keys, signs the card.\nThe running node never reads it; keep it elsewhere if you can. Default \"keys/admin.pem\"."`
 	Consensus   string `toml:"consensus" comment:"共识投票 · Ed25519, votes in CometBFT. Default \"keys/consensus.json\"."`
 	Node        string `toml:"node" comment:"节点身份 · Identity of the node among its peers. Default \"keys/node.json\"."`
-	Guard       string `toml:"guard" comment:"防重签记录：绝不从备份恢复 · What was sealed last. NEVER restore it from a backup. Default \"keys/guard.json\"."`
+	Guard       string `toml:"guard" comment:"防重签记录：绝不可手工放回，用 qifeng restore · What was sealed last. NEVER put it back by hand: use qifeng restore. Default \"keys/guard.json\"."`
 }
 
 // DataConfig is the section [data].

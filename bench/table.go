@@ -85,23 +85,24 @@ func ReadTable(dir string) (*Table, error) {
 // Figures are those of the last line of scripts/bench.sh. All are measured in
 // the run; one that was not is absent.
 type Figures struct {
-	Batch100    *float64 `json:"batch100_records_per_s,omitempty"`
-	Batch1000   *float64 `json:"batch1000_records_per_s,omitempty"`
-	Single      *float64 `json:"single_requests_per_s,omitempty"`
-	SealedP50   *float64 `json:"sealed_p50_ms,omitempty"`
-	SealedP99   *float64 `json:"sealed_p99_ms,omitempty"`
-	Unverified  *int64   `json:"unverified,omitempty"`
-	PeakRSS     *float64 `json:"peak_rss_mib,omitempty"`
-	AcceptedP99 *float64 `json:"accepted_p99_ms,omitempty"`
-	AllSealed   *float64 `json:"batch100_all_sealed_ms,omitempty"`
-	ChainBytes  *float64 `json:"chain_bytes_per_record,omitempty"`
-	Hash        *float64 `json:"hash_only_records_per_s,omitempty"`
-	Verify      *float64 `json:"sm2_verify_per_s,omitempty"`
-	Sync        *float64 `json:"fsync_per_s,omitempty"`
-	Echo        *float64 `json:"echo_requests_per_s,omitempty"`
-	SingleEcho  *float64 `json:"single_of_echo,omitempty"`
-	Tessera     *float64 `json:"tessera_requests_per_s,omitempty"`
-	OK          bool     `json:"ok"`
+	Batch100    *float64           `json:"batch100_records_per_s,omitempty"`
+	Batch1000   *float64           `json:"batch1000_records_per_s,omitempty"`
+	Single      *float64           `json:"single_requests_per_s,omitempty"`
+	SealedP50   *float64           `json:"sealed_p50_ms,omitempty"`
+	SealedP99   *float64           `json:"sealed_p99_ms,omitempty"`
+	Unverified  *int64             `json:"unverified,omitempty"`
+	PeakRSS     *float64           `json:"peak_rss_mib,omitempty"`
+	AcceptedP99 *float64           `json:"accepted_p99_ms,omitempty"`
+	AllSealed   *float64           `json:"batch100_all_sealed_ms,omitempty"`
+	ChainBytes  *float64           `json:"chain_bytes_per_record,omitempty"`
+	Hash        *float64           `json:"hash_only_records_per_s,omitempty"`
+	Verify      *float64           `json:"sm2_verify_per_s,omitempty"`
+	Sync        *float64           `json:"fsync_per_s,omitempty"`
+	Echo        *float64           `json:"echo_requests_per_s,omitempty"`
+	SingleEcho  *float64           `json:"single_of_echo,omitempty"`
+	Tessera     *float64           `json:"tessera_requests_per_s,omitempty"`
+	Others      map[string]float64 `json:"other_loads_records_per_s,omitempty"`
+	OK          bool               `json:"ok"`
 }
 
 // Figures sums up the table; the error says what went wrong, or if it is to be
@@ -119,6 +120,12 @@ func (t *Table) Figures(whole bool) (*Figures, error) {
 	}
 	for name, r := range t.Loads {
 		f.add(r)
+		if !slices.Contains(order, name) {
+			if f.Others == nil {
+				f.Others = map[string]float64{}
+			}
+			f.Others[name] = r.RecordsPerS
+		}
 		if !r.OK() {
 			errs = append(errs, fmt.Errorf("%s: %d not verified, %d not sealed, failed %s", name, r.Unverified, r.Unsealed, counts(r.Failed)))
 		}

@@ -131,9 +131,9 @@ quick)
   echo_server 3 256
   network
   load latency100 --records 100 --connections 32 --rate 10000 --duration 6s --warmup 1s --sample 1 --samples-per-second 40
-  load single --records 1 --connections 256 --duration 4s --warmup 1s
-  load batch100 --records 100 --connections 24 --duration 6s --warmup 1s
-  load batch1000 --records 1000 --connections 8 --duration 4s --warmup 1s
+  load single --records 1 --connections 256 --duration 4s --warmup 1s --samples-per-second 10
+  load batch100 --records 100 --connections 24 --duration 6s --warmup 1s --samples-per-second 10
+  load batch1000 --records 1000 --connections 8 --duration 4s --warmup 1s --sample 1 --samples-per-second 10
   ;;
 full)
   limits 2s
@@ -142,9 +142,9 @@ full)
   load latency100 --records 100 --connections 64 --rate 10000 --duration 30s --sample 1
   load latency1000 --records 1000 --connections 32 --rate 13000 --duration 30s --sample 1
   load latency-single --records 1 --connections 128 --rate 600 --duration 30s --sample 1
-  load single --records 1 --connections 256 --duration 30s
-  load batch100 --records 100 --connections 24 --duration 60s --lookups 1000
-  load batch1000 --records 1000 --connections 8 --duration 30s
+  load single --records 1 --connections 256 --duration 30s --samples-per-second 10
+  load batch100 --records 100 --connections 24 --duration 60s --samples-per-second 10 --lookups 1000
+  load batch1000 --records 1000 --connections 8 --duration 30s --sample 1 --samples-per-second 10
   ;;
 size)
   limits 1s
@@ -159,7 +159,8 @@ soak)
   ;;
 compare)
   say "building Tessera POSIX"
-  (cd test/compare && go build -o "$work/tessera" github.com/transparency-dev/tessera/cmd/conformance/posix && go build -o "$work/key" .)
+  to=$(realpath "$work")
+  (cd test/compare && go build -o "$to/tessera" github.com/transparency-dev/tessera/cmd/conformance/posix && go build -o "$to/key" .)
   (umask 077 && "$work/key" >"$work/tessera.key")
   network
   for turn in 1 2 3; do

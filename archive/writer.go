@@ -3,6 +3,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"qifeng/evidence"
@@ -234,20 +235,19 @@ func (a *Archive) place(g *freshGroup, w *work) result {
 func (g *freshGroup) add(node string, req *evidence.Request, slots []slot) {
 	signed := req.Statement.Signed.Raw
 	st := groupStatement{signed: signed, pairs: make([]merkle.Digest, len(slots)), owner: ownerOf(req.Statement)}
-	intake := evidence.Intake{Node: node, ReceivedAt: time.UnixMilli(g.received).UTC(), Statement: merkle.Sum(signed)}
+	envelope := evidence.NewEnvelope(evidence.Intake{Node: node, ReceivedAt: time.UnixMilli(g.received).UTC(), Statement: merkle.Sum(signed)})
 	for i := range slots {
 		sub := &req.Submissions[i]
 		st.pairs[i] = sub.Pair
 		if !slots[i].mine {
 			continue
 		}
-		intake.Index = uint64(i)
 		from := len(g.slab)
-		g.slab = evidence.AppendRecord(g.slab, intake, sub.Bytes)
+		g.slab = envelope.Append(g.slab, uint64(i), sub.Bytes)
 		data := g.slab[from:len(g.slab):len(g.slab)]
 		slots[i].position = uint32(len(g.records))
 		g.places[sub.Pair] = slots[i].position
-		stream := streamOf(sub.Kind)
+		stream := streamOf[sub.Kind]
 		g.records = append(g.records, groupRecord{data, uint32(len(g.statements)), uint32(i), stream})
 		g.pairs = append(g.pairs, sub.Pair)
 		g.subs = append(g.subs, sub.Submission)
@@ -259,14 +259,14 @@ func (g *freshGroup) add(node string, req *evidence.Request, slots []slot) {
 	g.bytes += int64(len(signed)) + statementEntry + int64(len(st.pairs))*pairSize
 }
 
-func streamOf(k evidence.Kind) uint8 {
-	for i, s := range evidence.Streams {
-		if s == k.Stream() {
-			return uint8(i)
-		}
+// streamOf is the place of each kind's stream in evidence.Streams.
+var streamOf = func() map[evidence.Kind]uint8 {
+	m := make(map[evidence.Kind]uint8)
+	for _, k := range evidence.Kinds {
+		m[k] = uint8(slices.Index(evidence.Streams[:], k.Stream()))
 	}
-	panic("archive: a kind without a stream")
-}
+	return m
+}()
 
 // store makes g durable; see commit.
 func (a *Archive) store(g *freshGroup) error {

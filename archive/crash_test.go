@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"qifeng/evidence"
+	"qifeng/fsck"
 	"qifeng/internal/gm"
 )
 
@@ -81,18 +82,33 @@ func afterwards(w *world, held []Stored) error {
 		sent[b.Seq] = string(tx)
 	}
 	w.close()
+	return w.fsck()
+}
+
+// fsck recomputes the closed archive by the code of another room.
+func (w *world) fsck() error {
+	r := fsck.CheckBare(w.t.Context(), fsck.Bare{Dir: w.dir, Node: testNode, ChainID: testChain, Intake: w.intake.Public(),
+		Submit: map[string]gm.PublicKey{testKey: w.user.Public()}, Entries: w.chain.entries})
+	if r.Result != fsck.Good {
+		return fmt.Errorf("fsck:\n%s", r.Text(false))
+	}
 	return nil
 }
 
 func TestFaultAtEveryStep(t *testing.T) {
 	count := &faultDisk{}
 	w := newWorld(t, func(c *Config) { c.disk = count })
+	w.dir = filepath.Join(w.dir, "archive")
+	w.cfg.Dir = w.dir
 	w.open()
 	if held := life(w); len(held) != 15 {
 		t.Fatalf("without a fault %d records are stored", len(held))
 	}
 	w.settled()
 	w.close()
+	if err := w.fsck(); err != nil {
+		t.Fatal(err)
+	}
 	steps := count.ops
 	if steps < 40 {
 		t.Fatalf("only %d steps", steps)
@@ -145,7 +161,9 @@ func faultAt(t *testing.T, at int, fault error, persisted bool, indexRecords int
 	defer d.forget()
 	dir := memoryDir(t)
 	defer os.RemoveAll(dir)
-	w := newWorld(t, func(c *Config) { c.disk, c.Dir, c.indexRecords = d, dir, indexRecords })
+	w := newWorld(t, func(c *Config) { c.disk, c.indexRecords = d, indexRecords })
+	w.dir = filepath.Join(dir, "archive")
+	w.cfg.Dir = w.dir
 	var held []Stored
 	a, err := Open(w.cfg)
 	if err == nil {
@@ -163,7 +181,11 @@ func faultAt(t *testing.T, at int, fault error, persisted bool, indexRecords int
 			t.Fatal(err)
 		}
 	}
-	if err := afterwards(w, held); err != nil {
+	var before error
+	if len(held) > 0 { // else its folders may be half made
+		before = w.fsck()
+	}
+	if err := errors.Join(before, afterwards(w, held)); err != nil {
 		t.Fatalf("step %d, %d receipts held: %v", at, len(held), err)
 	}
 }
@@ -396,5 +418,9 @@ func TestKilledAtRandom(t *testing.T) {
 	}
 	if st := w.a.Status(); len(st.Alarms) != 0 {
 		t.Errorf("%+v", st.Alarms)
+	}
+	w.close()
+	if err := w.fsck(); err != nil {
+		t.Error(err)
 	}
 }

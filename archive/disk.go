@@ -98,6 +98,12 @@ func moveFile(d disk, from, to string) error {
 			return err
 		}
 	}
+	if f, err := d.open(from, false); err == nil {
+		// A power cut left one file under both names: renaming does nothing then.
+		if err := errors.Join(f.Close(), d.remove(from)); err != nil {
+			return err
+		}
+	}
 	if err := d.syncDir(filepath.Dir(to)); err != nil {
 		return err
 	}

@@ -225,15 +225,24 @@ func (a *archiveRun) folder(dir string, listed bool, belongs func(seq uint64) bo
 		if !belongs(seq) {
 			return wrong(CodeBatchName, a.c.rel(path), "batch %d belongs into folder %014d", seq, seq/perFolder).at("seq", seq)
 		}
-		if err := a.step(dir, name, seq); err != nil {
+		if !listed && a.moved(name, seq) {
+			a.c.note(NoteMoving, a.c.rel(path), "it is under its later name too, as a power cut in the middle of the move leaves it")
+		} else if err := a.step(dir, name, seq); err != nil {
 			return err
 		}
-		a.closed = seq
+		a.closed = max(a.closed, seq)
 		if !a.pool.do(func() error { return a.closedFile(path, seq, digest, listed) }) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// moved says whether a batch of the outbox stands under its name among the
+// batches on the ledger as well. Either is read: the name is that of its content.
+func (a *archiveRun) moved(name string, seq uint64) bool {
+	_, err := os.Lstat(a.c.data("archive", "batches", fmt.Sprintf("%014d", seq/perFolder), name))
+	return err == nil
 }
 
 // file reads a batch file.

@@ -128,9 +128,9 @@ limits() { # seconds each
 case "$mode" in
 quick)
   limits 600ms
-  echo_server 3 256
+  echo_server 2 256
   network
-  load latency100 --records 100 --connections 32 --rate 10000 --duration 6s --warmup 1s --sample 1 --samples-per-second 40
+  load latency100 --records 100 --connections 32 --rate 10000 --duration 5s --warmup 1s --sample 1 --samples-per-second 40
   load single --records 1 --connections 256 --duration 4s --warmup 1s --samples-per-second 10
   load batch100 --records 100 --connections 24 --duration 6s --warmup 1s --samples-per-second 10
   load batch1000 --records 1000 --connections 8 --duration 4s --warmup 1s --sample 1 --samples-per-second 10

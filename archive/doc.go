@@ -43,7 +43,8 @@
 //	journal/SEQ.journal                       open; or full and without a footer
 //	outbox/SEQ-DIGEST.batch                   closed; the chain is not known to have its header
 //	batches/FOLDER/SEQ-DIGEST.batch           closed and on the chain
-//	index/                                    derived from the files above
+//	index/runs/                               fingerprints of what records are found by, derived from the files above
+//	index/names/                              goleveldb: names of closed batches' files, derived too, and the mark
 //	lost/                                     restored.go: what a restored folder lacks, and journals put aside
 //	RESTORED                                  the folder was put back from a backup and not opened since
 //
@@ -69,9 +70,16 @@
 // last one is closed. So a folder without an open journal has lost it, and the
 // archive goes on two seqs later, with an alarm.
 //
-// The index is derived. It is written after the journal's fsync and synced only
-// when a batch is closed; recovery adds all groups behind the last closed batch
-// again from the files. It also keeps a mark, the newest group that it has seen:
-// a mark beyond the end of the files means that they lost what was acknowledged,
-// and the archive refuses to start.
+// The index is derived, and can be left out of every copy. A group goes into a
+// table in memory after the journal's fsync, and a full table becomes a sorted
+// file that does not change any more (package runs). Up to the last record of the
+// newest such file nothing is missing; recovery adds all groups behind it again
+// from the batch files, be they closed or not. The index knows fingerprints under
+// a key of its own, so whatever is found is compared with the record itself. What
+// is damaged of it is told by name, ends the intake, and is made again from the
+// batch files at the next start.
+//
+// It also keeps a mark, the newest group that it has seen: a mark beyond the end
+// of the files means that they lost what was acknowledged, and the archive
+// refuses to start.
 package archive

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"qifeng/fsck"
 )
@@ -85,5 +86,22 @@ func TestReordered(t *testing.T) {
 	bad = append(bytes.Clone(good[:starts[1]]), good[starts[2]:]...)
 	if err := check(name, bad); !fsck.IsProblem(err, name) {
 		t.Errorf("no group: %v", err)
+	}
+}
+
+// TestBrokenPromise is a batch that is not on the ledger when its receipts' deadline
+// has passed.
+func TestBrokenPromise(t *testing.T) {
+	d := newDamaged(t, vendor)
+	path := d.path("data/archive/outbox/*")
+	for _, c := range []struct {
+		after time.Duration
+		want  bool
+	}{{time.Hour, false}, {25 * time.Hour, true}} {
+		p, err := fsck.Broken(t.Context(), layout(d.dir, vendor), path, time.Now().Add(c.after).Unix())
+		d.ok(err)
+		if (p != nil) != c.want || p != nil && p.Code != fsck.CodeBroken {
+			t.Errorf("sealed in %v: %v", c.after, p)
+		}
 	}
 }

@@ -65,3 +65,25 @@ func IsProblem(err error, file string) bool {
 	p, ok := err.(*Problem)
 	return ok && strings.HasPrefix(p.File, file) && len(p.Code.words().means[0]) > 0
 }
+
+// Broken judges a file of the outbox when a size was sealed at a time (Unix
+// seconds), and returns the promise in it that was not kept.
+func Broken(ctx context.Context, h Home, path string, sealed int64) (*Problem, error) {
+	c := &checker{ctx: ctx, home: h, opt: Options{Workers: 1, Progress: func(Phase, int64, int64) {}}, report: &Report{}}
+	if err := c.checkHome(); err != nil {
+		return nil, err
+	}
+	l, err := c.checkChain()
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	l.seals.sealedTime = sealed
+	a := &archiveRun{c: c, judge: c.newJudge()}
+	b, err := a.file(path, 4)
+	if err != nil {
+		return nil, err
+	}
+	err = a.onLedger(b, false)
+	return a.broken, err
+}

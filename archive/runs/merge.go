@@ -142,10 +142,11 @@ type stream struct {
 	place Place
 	done  bool
 
-	buf   []byte
-	block int // the next to be read
-	at    int // entry in buf's first block
-	left  int // entries in buf's first block
+	all   []byte // the buffer
+	buf   []byte // what is left in it
+	block int    // the next to be read
+	at    int    // entry in buf's first block
+	left  int    // entries in buf's first block
 }
 
 func (c *stream) next() error {
@@ -176,7 +177,10 @@ func (c *stream) advance() error {
 		default:
 		}
 		n := min(chunk/blockSize, blocks-c.block)
-		c.buf = make([]byte, n*blockSize)
+		if c.all == nil {
+			c.all = make([]byte, n*blockSize)
+		}
+		c.buf = c.all[:n*blockSize]
 		if err := c.r.read(c.buf, c.s.first+int64(c.block)); err != nil {
 			return err
 		}

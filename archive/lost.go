@@ -56,6 +56,7 @@ type lostList struct {
 	spans   []lostSpan
 	batches []LostBatch
 	sum     LostStatus // made once, by Archive.setLost
+	final   bool       // nothing can be added any more
 }
 
 type lostSpan struct {

@@ -17,6 +17,7 @@ func (a *Archive) deliver(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		changed := a.cfg.Chain.Changed() // before looking, so that nothing is missed
+		a.lookBehind()
 		a.sealAll()
 		wait := a.push(ctx, t)
 		timer.Reset(wait)
@@ -24,7 +25,6 @@ func (a *Archive) deliver(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
-			a.lookBehind()
 			poke(a.nudge)
 		case <-a.rouse:
 		case <-timer.C:

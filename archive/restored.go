@@ -34,8 +34,14 @@ import (
 // A crash in between leaves the mark, and all of it is done again.
 
 // MarkRestored marks an archive's folder, durably, before it is opened for the
-// first time after it was put back.
+// first time after it was put back. Folders that a backup had nothing for are
+// made.
 func MarkRestored(dir string) error {
+	for _, sub := range []string{journalDir, outboxDir, batchesDir} {
+		if err := (osDisk{}).mkdir(filepath.Join(dir, sub)); err != nil {
+			return fmt.Errorf("marking the archive as restored: %w", err)
+		}
+	}
 	path := filepath.Join(dir, restoredName)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err == nil {
@@ -112,7 +118,7 @@ func (a *Archive) leaveBehind() (floor uint64, err error) {
 			}
 		}
 	}
-	return floor, removeIndex(a.path(indexDir))
+	return floor, removeIndex(a.disk, a.path(indexDir))
 }
 
 // leavePassed puts a closed batch aside that the chain has passed without it:
@@ -277,20 +283,23 @@ func (a *Archive) lookFor(l *lostList, after, last uint64) error {
 
 // lookBehind adds to the list what reaches the ledger late: the header that was
 // on its way when the earlier life ended. Once a batch of this life is on the
-// ledger none can come any more.
+// ledger none can come any more, and a last look finds what came just before it.
+// It is the outbox's.
 func (a *Archive) lookBehind() {
 	l := a.lost.Load()
-	if l == nil || len(l.spans) == 0 {
+	if l == nil || len(l.spans) == 0 || l.final {
 		return
 	}
 	span := l.spans[len(l.spans)-1]
 	last, _, err := a.cfg.Chain.LastSeq(a.cfg.Node)
 	known := max(span.after, l.last())
-	if err != nil || last >= span.next || last <= known {
+	if err != nil || last <= known {
 		return // an error comes again, and is told by what needs the answer
 	}
-	fresh := &lostList{spans: l.spans, batches: slices.Clone(l.batches)}
-	if err = a.lookFor(fresh, known, last); err == nil {
+	fresh := &lostList{spans: l.spans, batches: slices.Clone(l.batches), final: last >= span.next}
+	err = a.lookFor(fresh, known, min(last, span.next-1))
+	found := len(fresh.batches) > len(l.batches)
+	if err == nil && found {
 		err = fresh.write(a.disk, a.path(lostDir, lostName))
 	}
 	if err != nil {
@@ -298,5 +307,7 @@ func (a *Archive) lookBehind() {
 		return
 	}
 	a.setLost(fresh)
-	a.alarm(AlarmGap, fresh.alarm())
+	if found {
+		a.alarm(AlarmGap, fresh.alarm())
+	}
 }

@@ -233,8 +233,10 @@ func (r *restorer) put(f File) error {
 func (r *restorer) mark(data string) error {
 	p := r.parts[1]
 	p.made = append(p.made, markName, "archive/RESTORED")
-	if err := p.dirs.need("archive/RESTORED"); err != nil {
-		return err
+	for _, name := range []string{"archive/RESTORED", "archive/journal/x", "archive/outbox/x", "archive/batches/x"} {
+		if err := p.dirs.need(name); err != nil { // so that they are taken back
+			return err
+		}
 	}
 	return errors.Join(chain.Mark(filepath.Join(data, markName)), archive.MarkRestored(filepath.Join(data, "archive")))
 }

@@ -52,9 +52,13 @@ type Report struct {
 // auditName is the log of look-ups in the data folder, which only grows.
 const auditName = "audit.log"
 
-// Target refuses a folder that holds anything but backups of this node; one that
-// is not there yet, or empty, is taken.
-func Target(dir, chain, node string) error {
+// Target refuses a folder that lies in the home, or that holds anything but a
+// backup of this node; one that is not there yet, or empty, is taken. It writes
+// nothing.
+func (s Source) Target(dir string) error {
+	if err := apart(dir, s.Home, s.Data); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -76,8 +80,8 @@ func Target(dir, chain, node string) error {
 		return nil
 	case err != nil:
 		return err
-	case string(raw) != identity(chain, node):
-		return fmt.Errorf("%s holds the backup of another node, and not of %s of chain %s:\n%s", dir, node, chain, bytes.TrimSpace(raw))
+	case string(raw) != identity(s.Chain, s.Node):
+		return fmt.Errorf("%s holds the backup of another node, and not of %s of chain %s:\n%s", dir, s.Node, s.Chain, bytes.TrimSpace(raw))
 	}
 	return nil
 }
@@ -110,10 +114,7 @@ func Take(ctx context.Context, src Source, dir string, opt Options) (*Report, er
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	if err := apart(dir, src.Home, src.Data); err != nil {
-		return nil, err
-	}
-	if err := Target(dir, src.Chain, src.Node); err != nil {
+	if err := src.Target(dir); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {

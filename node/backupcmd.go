@@ -94,10 +94,10 @@ func (a *app) backup(ctx context.Context, to string, without bool) error {
 	if err != nil {
 		return err
 	}
-	if err := backup.Target(to, cons.ChainID, cfg.Member.ID); err != nil {
+	src := backupSource(a.home, cfg, cons.ChainID)
+	if err := src.Target(to); err != nil {
 		return &codeError{code: exitUsage, err: err}
 	}
-	src := backupSource(a.home, cfg, cons.ChainID)
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}

@@ -48,16 +48,19 @@ type Config struct {
 	Head      Head
 }
 
-func (c *Config) validate() error {
+// Validate says what of the numbers is wrong.
+func (c *Config) Validate() error {
 	switch {
+	case c.Records < 1 || c.Records > evidence.MaxSubmissions:
+		return fmt.Errorf("records: 1 to %d, not %d", evidence.MaxSubmissions, c.Records)
 	case c.Connections < 1 || c.Connections > maxConnections:
 		return fmt.Errorf("connections: 1 to %d, not %d", maxConnections, c.Connections)
 	case c.Duration <= 0 || c.Warmup < 0:
 		return errors.New("duration: must be positive, and the warm-up not negative")
 	case c.Rate < 0 || c.Rate > 0 && c.Rate/float64(c.Records) > 1e6:
 		return errors.New("rate: must be positive and below a million requests a second")
-	case c.Share < 0 || c.Share > 1 || c.Samples < 0:
-		return errors.New("sample: a share is 0 to 1, and the samples a second not negative")
+	case c.Share < 0 || c.Share > 1 || c.Samples < 0 || c.Lookups < 0 || c.Total < 0:
+		return errors.New("sample: a share is 0 to 1; samples, look-ups and total are not negative")
 	}
 	return nil
 }
@@ -96,7 +99,7 @@ type load struct {
 // was acknowledged is sealed, and says what happened. An error is that of the
 // run; what the node did wrong stands in the result.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	l, makers, err := prepare(cfg)
@@ -171,14 +174,15 @@ func (l *load) run(ctx context.Context, makers []*Maker, w *watcher) {
 	}
 	var frame, senders sync.WaitGroup
 	over := make(chan struct{})
+	from, to := l.from, l.to
 	frame.Go(func() {
-		_ = realClock{}.until(ctx, l.from)
+		_ = realClock{}.until(ctx, from)
 		w.begin()
 		l.metrics.begin(ctx)
 		if l.pace.most > 0 {
 			<-over
 		} else {
-			_ = realClock{}.until(ctx, l.to)
+			_ = realClock{}.until(ctx, to)
 		}
 		w.end()
 		l.metrics.end(ctx)

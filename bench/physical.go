@@ -78,15 +78,15 @@ func Measure(ctx context.Context, dir string, each time.Duration, head Head) (*P
 // allCores repeats do on every core and returns how much a second was done.
 func allCores(ctx context.Context, each time.Duration, do func(core int) (int, error)) (float64, error) {
 	var done atomic.Int64
-	var first atomic.Pointer[error]
+	var failed atomic.Pointer[error]
 	var wg sync.WaitGroup
 	began := time.Now()
 	for core := range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for time.Since(began) < each && ctx.Err() == nil {
+			for first := true; first || time.Since(began) < each && ctx.Err() == nil; first = false {
 				n, err := do(core)
 				if err != nil {
-					first.CompareAndSwap(nil, &err)
+					failed.CompareAndSwap(nil, &err)
 					return
 				}
 				done.Add(int64(n))
@@ -94,7 +94,7 @@ func allCores(ctx context.Context, each time.Duration, do func(core int) (int, e
 		})
 	}
 	wg.Wait()
-	if err := first.Load(); err != nil {
+	if err := failed.Load(); err != nil {
 		return 0, *err
 	}
 	return float64(done.Load()) / time.Since(began).Seconds(), ctx.Err()
@@ -111,7 +111,7 @@ func syncRate(ctx context.Context, dir string, each time.Duration) (float64, err
 	block := make([]byte, syncBytes)
 	n := 0
 	began := time.Now()
-	for time.Since(began) < each && ctx.Err() == nil {
+	for n == 0 || time.Since(began) < each && ctx.Err() == nil {
 		if _, err := f.Write(block); err != nil {
 			return 0, fmt.Errorf("measuring fsync: %w", err)
 		}

@@ -81,6 +81,9 @@ func commitFlag(cmd *cobra.Command, to *string) {
 }
 
 func (a *app) bench(ctx context.Context, f *benchFlags) error {
+	if err := f.Validate(); err != nil {
+		return usagef("--%w", err)
+	}
 	if err := a.benchConfig(ctx, f); err != nil {
 		return err
 	}

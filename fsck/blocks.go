@@ -311,7 +311,7 @@ func (b *blocks) rest(l *ledger) error {
 			return err
 		}
 	}
-	return b.c.checkLastSigned(b.voted.Load())
+	return b.c.unlessRestored(b.c.checkLastSigned(b.voted.Load()))
 }
 
 // tables reads all of a database that holds nothing else to compare.

@@ -291,6 +291,18 @@ func (c *checker) checkGuard(l *ledger) error {
 	return nil
 }
 
+// unlessRestored takes what is wrong with guard or last vote for a note where the
+// home is marked as restored: its node trusts neither, and keeps still until it
+// has made both again.
+func (c *checker) unlessRestored(err error) error {
+	var p *Problem
+	if _, missing := os.Lstat(c.data("restored")); missing != nil || !errors.As(err, &p) {
+		return err
+	}
+	c.note(NoteRestored, p.File, "%s", p.Detail)
+	return nil
+}
+
 // plain is a pair as 64 bytes: SM3, then SHA-256.
 func plain(d merkle.Digest) []byte {
 	return append(slices.Clone(d.SM3[:]), d.SHA256[:]...)

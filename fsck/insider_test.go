@@ -221,6 +221,12 @@ func TestNotes(t *testing.T) {
 			d.ok(os.WriteFile(filepath.Join(d.dir, "data/archive/journal/0000000000000006.journal.tmp"), []byte("QF"), 0o600))
 		}, "data/archive/journal/", fsck.NoteMoving},
 		{"a restored home", func(d *damaged) { d.ok(os.WriteFile(filepath.Join(d.dir, "data/restored"), nil, 0o600)) }, "data/restored", fsck.NoteRestored},
+		{"a restored home without its guard", func(d *damaged) {
+			d.ok(os.WriteFile(filepath.Join(d.dir, "data/restored"), nil, 0o600), os.Remove(d.path("keys/guard.json")))
+		}, "keys/guard.json", fsck.NoteRestored},
+		{"a restored home that knows an older vote", func(d *damaged) {
+			d.ok(os.WriteFile(filepath.Join(d.dir, "data/restored"), nil, 0o600), os.WriteFile(d.path("keys/consensus.last-signed.json"), []byte(`{"height":"1","round":0,"step":3}`), 0o600))
+		}, "keys/consensus.last-signed.json", fsck.NoteRestored},
 		{"the admin key elsewhere", func(d *damaged) { d.ok(os.Remove(d.path("keys/admin.pem"))) }, "keys/admin.pem", fsck.NoteAdminGone},
 		{"half a line in the audit log", func(d *damaged) { d.edit("data/audit.log", func(b []byte) []byte { return append(b, "{"...) }) }, "data/audit.log", fsck.NoteTorn},
 		{"a batch closed in the journal", func(d *damaged) {

@@ -121,7 +121,7 @@ func (l *ledger) read() (err error) {
 	if err := l.blocks.rest(l); err != nil {
 		return err
 	}
-	return l.c.checkGuard(l)
+	return l.c.unlessRestored(l.c.checkGuard(l))
 }
 
 func (l *ledger) readHead() error {

@@ -68,8 +68,9 @@ type Config struct {
 	Limits     Limits
 	Meter      Meter
 
-	disk         disk // the tests' faults
-	indexRecords int  // records of a table of the index; 0 is the default
+	disk         disk      // the tests' faults
+	storage      storageOf // the same, for the names of the index
+	indexRecords int       // records of a table of the index; 0 is the default
 }
 
 // Stored is one record as the archive holds it: everything of its proof that
@@ -193,6 +194,9 @@ func Open(cfg Config) (*Archive, error) {
 	}
 	if cfg.disk == nil {
 		cfg.disk = osDisk{}
+	}
+	if cfg.storage == nil {
+		cfg.storage = fileStorage
 	}
 	a := &Archive{
 		cfg: cfg, limits: cfg.Limits, disk: cfg.disk, log: cfg.Logger.With("room", "archive"),

@@ -17,6 +17,7 @@ type disk interface {
 	open(path string, write bool) (file, error)
 	rename(from, to string) error // replaces atomically; durable after syncDir of both folders
 	remove(path string) error
+	removeAll(path string) error // a folder and all that is in it
 	syncDir(path string) error
 	list(dir string) ([]string, error) // names, sorted
 	mkdir(path string) error           // with parents, fine where it exists; durable on return
@@ -49,6 +50,7 @@ func (osDisk) open(path string, write bool) (file, error) {
 
 func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
 func (osDisk) remove(path string) error     { return os.Remove(path) }
+func (osDisk) removeAll(path string) error  { return os.RemoveAll(path) }
 
 func (osDisk) syncDir(path string) error {
 	d, err := os.Open(path)

@@ -12,6 +12,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb"
 	lverrors "github.com/syndtr/goleveldb/leveldb/errors"
 	"github.com/syndtr/goleveldb/leveldb/opt"
+	"github.com/syndtr/goleveldb/leveldb/storage"
 
 	"qifeng/archive/runs"
 	"qifeng/evidence"
@@ -138,8 +139,9 @@ func (e *entry) isUnder(list listKey) bool {
 // adds all of it again. The mark is not synced: it is there after a crash of the
 // process, and then tells of files that have lost something.
 type index struct {
-	runs  *runs.Store
-	names *leveldb.DB
+	runs    *runs.Store
+	names   *leveldb.DB
+	storage storage.Storage // of names
 
 	// Used by add, which one goroutine calls at a time.
 	marked locator
@@ -164,12 +166,17 @@ const (
 	namesDir = "names"
 )
 
+// storageOf opens what goleveldb writes a database to.
+type storageOf func(dir string) (storage.Storage, error)
+
+func fileStorage(dir string) (storage.Storage, error) { return storage.OpenFile(dir, false) }
+
 // openIndex opens the index. What is damaged, or of the version that kept all
 // keys in goleveldb, is removed and made anew; remade says so.
-func openIndex(d disk, dir string, o runs.Options) (ix *index, remade bool, err error) {
+func openIndex(d disk, dir string, stor storageOf, o runs.Options) (ix *index, remade bool, err error) {
 	if _, err := os.Stat(filepath.Join(dir, "CURRENT")); err == nil {
 		remade = true
-		if err := removeIndex(dir); err != nil {
+		if err := removeIndex(d, dir); err != nil {
 			return nil, false, err
 		}
 	}
@@ -185,7 +192,7 @@ func openIndex(d disk, dir string, o runs.Options) (ix *index, remade bool, err 
 			return err
 		}
 		remade = true
-		if err := removeIndex(dir); err != nil {
+		if err := removeIndex(d, dir); err != nil {
 			return err
 		}
 		if err := d.mkdir(dir); err != nil {
@@ -195,7 +202,12 @@ func openIndex(d disk, dir string, o runs.Options) (ix *index, remade bool, err 
 	}
 	names := filepath.Join(dir, namesDir)
 	err = again(names, lverrors.IsCorrupted, func() (err error) {
-		ix.names, err = leveldb.OpenFile(names, &opt.Options{WriteBuffer: namesBuffer})
+		if ix.storage, err = stor(names); err != nil {
+			return err
+		}
+		if ix.names, err = leveldb.Open(ix.storage, &opt.Options{WriteBuffer: namesBuffer}); err != nil {
+			_ = ix.storage.Close() // the error of Open is asked for its kind, and must stay as it is
+		}
 		return err
 	})
 	if err != nil {
@@ -215,8 +227,8 @@ func openIndex(d disk, dir string, o runs.Options) (ix *index, remade bool, err 
 	return ix, remade, nil
 }
 
-func removeIndex(dir string) error {
-	if err := os.RemoveAll(dir); err != nil {
+func removeIndex(d disk, dir string) error {
+	if err := d.removeAll(dir); err != nil {
 		return fmt.Errorf("removing the index: %w", err)
 	}
 	return nil
@@ -243,7 +255,7 @@ func (ix *index) close() error {
 	if ix.runs != nil {
 		errs = append(errs, ix.runs.Close())
 	}
-	return errors.Join(append(errs, ix.names.Close())...)
+	return errors.Join(append(errs, ix.names.Close(), ix.storage.Close())...)
 }
 
 func (ix *index) print(s space, key []byte) runs.Print { return ix.runs.Print(byte(s), key) }

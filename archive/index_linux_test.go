@@ -114,7 +114,7 @@ func addGroups(b testing.TB, add func(locator, []entry) error, from, to int) (cp
 }
 
 func benchIndex(b testing.TB) *index {
-	ix, _, err := openIndex(osDisk{}, b.TempDir(), runs.Options{Failed: func(err error) { b.Error(err) }})
+	ix, _, err := openIndex(osDisk{}, b.TempDir(), fileStorage, runs.Options{Failed: func(err error) { b.Error(err) }})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func TestCollidingFingerprintsShowNothing(t *testing.T) {
 		t.Fatal(at, err)
 	}
 	// An index in which all keys of the foreign record lead to the one that is stored.
-	ix, _, err := openIndex(osDisk{}, t.TempDir(), runs.Options{})
+	ix, _, err := openIndex(osDisk{}, t.TempDir(), fileStorage, runs.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

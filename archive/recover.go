@@ -94,7 +94,7 @@ func (a *Archive) recover() (err error) {
 }
 
 func (a *Archive) openIndex() error {
-	ix, remade, err := openIndex(a.disk, a.path(indexDir), runs.Options{
+	ix, remade, err := openIndex(a.disk, a.path(indexDir), a.cfg.storage, runs.Options{
 		Records: a.cfg.indexRecords, Reserve: a.limits.FreeBytes, Full: isFull,
 		Failed: func(err error) { _ = a.failed(err) },
 	})
@@ -367,7 +367,7 @@ func (r *recovery) rebuild(lost uint64) error {
 		return fmt.Errorf("closing the index: %w", err)
 	}
 	r.a.index = nil
-	if err := removeIndex(r.a.path(indexDir)); err != nil {
+	if err := removeIndex(r.a.disk, r.a.path(indexDir)); err != nil {
 		return err
 	}
 	if err := r.a.openIndex(); err != nil {

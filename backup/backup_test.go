@@ -389,3 +389,83 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+// TestTakeMissesNothingThatMoves: while the archive's files move on, each of them
+// is found once.
+func TestTakeMissesNothingThatMoves(t *testing.T) {
+	s := newSource(t)
+	a := filepath.Join(s.Data, "archive")
+	const n = 200
+	for seq := 100; seq < 100+n; seq++ {
+		write(t, filepath.Join(a, "outbox", batchFile(seq)), "moving", 0o600)
+	}
+	done := make(chan error, 1)
+	go func() {
+		for seq := 100; seq < 100+n; seq++ {
+			folder := filepath.Join(a, "batches", fmt.Sprintf("%014d", seq/256))
+			if err := errors.Join(os.MkdirAll(folder, 0o700), os.Rename(filepath.Join(a, "outbox", batchFile(seq)), filepath.Join(folder, batchFile(seq)))); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	dir := filepath.Join(t.TempDir(), "backup")
+	r := take(t, s, dir)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]int{}
+	for _, f := range r.Files {
+		if name := f.batchName(); name != "" {
+			names[name]++
+		}
+	}
+	for seq := 100; seq < 100+n; seq++ {
+		if names[batchFile(seq)] != 1 {
+			t.Errorf("batch %d is there %d times", seq, names[batchFile(seq)])
+		}
+	}
+	if err := restore(t, dir, filepath.Join(t.TempDir(), "new")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRestoreCutShort: wherever a restore ends early, no home is left, and none
+// ever has its configuration before its marks.
+func TestRestoreCutShort(t *testing.T) {
+	s := newSource(t)
+	dir := filepath.Join(t.TempDir(), "backup")
+	take(t, s, dir)
+	for after := int64(0); ; after++ {
+		b, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		home := filepath.Join(t.TempDir(), "new")
+		ctx, cancel := context.WithCancel(t.Context())
+		err = b.Restore(ctx, home, filepath.Join(home, "data"), homePart+"qifeng.toml", func(done, total int64) {
+			if _, err := os.Lstat(filepath.Join(home, "qifeng.toml")); err == nil {
+				for _, mark := range []string{"data/restored", "data/archive/RESTORED"} {
+					if _, err := os.Lstat(filepath.Join(home, mark)); err != nil {
+						t.Errorf("after %d of %d bytes: the configuration is there, and a mark is not: %v", done, total, err)
+					}
+				}
+			}
+			if done > after {
+				after = done
+				cancel()
+			}
+		})
+		cancel()
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err == nil {
+			return
+		}
+		if _, err := os.Lstat(home); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("cut short after %d bytes, and something stays: %v", after, err)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"qifeng/archive"
 	"qifeng/proof/merkle"
@@ -182,6 +183,14 @@ func (t *taker) run() error {
 	t.m.sort()
 	if err := t.dirs.sync(); err != nil {
 		return err
+	}
+	for i, p := range t.m.LeftOut { // names out of a configuration
+		t.m.LeftOut[i] = strings.Map(func(r rune) rune {
+			if unicode.IsPrint(r) {
+				return r
+			}
+			return '?'
+		}, p)
 	}
 	raw := t.m.encode()
 	if err := t.replace(manifestName, raw); err != nil {

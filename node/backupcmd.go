@@ -212,7 +212,7 @@ func (a *app) restore(ctx context.Context, from string) error {
 	bar.close()
 	a.say("已恢复到 %s，并标记为恢复的目录", "put back into %s, and marked as restored", string(a.home))
 	a.sayLeftOut(b.Manifest)
-	if err := a.checkRestored(ctx, cfg, b.Keys); err != nil {
+	if err := a.checkRestored(ctx, cfg, b.Keys && len(b.LeftOut) == 0); err != nil {
 		return err
 	}
 	a.say("确认原来的节点不再运行之后：qifeng start --home %s", "once you are sure that the earlier node does not run any more: qifeng start --home %s", string(a.home))
@@ -221,12 +221,12 @@ func (a *app) restore(ctx context.Context, from string) error {
 
 // checkRestored runs the checks of qifeng fsck on a home that was put back. There
 // is no ledger in it yet, which the report says.
-func (a *app) checkRestored(ctx context.Context, cfg *Config, keys bool) error {
+func (a *app) checkRestored(ctx context.Context, cfg *Config, all bool) error {
 	if _, err := homeConsortium(a.home, cfg); err != nil {
 		return err
 	}
-	if _, _, err := nodeKeys(a.home, cfg); !keys && errors.Is(err, fs.ErrNotExist) {
-		a.say("备份不含密钥：请先放回 %s 中 [keys] 所列的文件（权限 0600），再运行 qifeng fsck", "the backup holds no keys: first put back the files that [keys] in %s names, mode 0600, then run qifeng fsck", a.home.path(configName))
+	if _, _, err := nodeKeys(a.home, cfg); !all && errors.Is(err, fs.ErrNotExist) {
+		a.say("备份不含全部密钥：请先放回 %s 中 [keys] 所列的文件（权限 0600），再运行 qifeng fsck", "the backup does not hold all keys: first put back the files that [keys] in %s names, mode 0600, then run qifeng fsck", a.home.path(configName))
 		return nil
 	} else if err != nil {
 		return err

@@ -19,7 +19,7 @@ type writer struct {
 	filter filter
 	within int // entries in the block that is being filled
 	left   [2]int64
-	part   int // 0 for the ids, 1 for the lists
+	part   int    // 0 for the ids, 1 for the lists
 	hi, lo uint64 // the last entry
 }
 

@@ -2,6 +2,7 @@ package fsck_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -77,7 +78,7 @@ func makeHome(dir string, full bool) error {
 	key := filepath.Join(dir, "extra.pem")
 	err = errors.Join(command("key", "new", "extra", "--home", home, "--out", key),
 		command("key", "register", key, "--home", home, "--purpose", "submit"),
-		command("key", "revoke", "extra", "--home", home))
+		command("key", "revoke", "extra", "--home", home), atRest(home))
 	stop()
 	if err != nil {
 		return err
@@ -89,6 +90,32 @@ func makeHome(dir string, full bool) error {
 	}
 	defer stop()
 	return errors.Join(err, command("submit", file("3-a"), "--home", home), command("submit", file("4-a"), "--home", home))
+}
+
+// atRest waits until no more blocks come: the last one then added nothing.
+func atRest(home string) error {
+	last, same := "", 0
+	for range 100 {
+		cmd, err := qifeng("status", "--home", home, "--json")
+		if err != nil {
+			return err
+		}
+		out, err := cmd.Output()
+		if err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
+		var st struct{ Ledger struct{ Height json.Number } }
+		if err := json.Unmarshal(out, &st); err != nil || st.Ledger.Height == "" {
+			return fmt.Errorf("status says no height: %w\n%s", err, out)
+		}
+		if same++; st.Ledger.Height.String() != last {
+			last, same = st.Ledger.Height.String(), 0
+		}
+		if same == 4 {
+			return nil
+		}
+	}
+	return errors.New("blocks never stop coming")
 }
 
 func qifeng(args ...string) (*exec.Cmd, error) {

@@ -21,7 +21,7 @@ const (
 
 	// fan is how many runs of one size become one. Smaller rewrites more often,
 	// larger leaves more runs to look into: at eight, 50 million records are
-	// rewritten three times and lie in ten runs or so.
+	// rewritten three times and lie in ten to twenty runs.
 	fan = 8
 	// maxRuns stops the taking of tables while merging is behind: each run costs
 	// every look-up a probe.

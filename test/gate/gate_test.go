@@ -24,10 +24,10 @@ import (
 const (
 	// mostIntake is the processor time of reading requests of a hundred records and
 	// taking them in, over that of hashing their submissions once, both hashes.
-	mostIntake = 25
+	mostIntake = 20
 	// mostSingle is the processor time of a request with one record over HTTP, its
 	// making and signing included, over that of the bare echo of such a body.
-	mostSingle = 25
+	mostSingle = 32
 )
 
 const rounds = 5

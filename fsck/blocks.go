@@ -19,13 +19,13 @@ import (
 // blocks are CometBFT's blocks, read by their keys and not by CometBFT's store,
 // which ends the process on what it cannot read.
 type blocks struct {
-	l            *ledger
-	c            *checker
-	db           *database
-	name         string
-	base, height uint64
-	vals         *types.ValidatorSet
-	self         []byte // address of the own consensus key
+	l      *ledger
+	c      *checker
+	db     *database
+	name   string
+	height uint64 // of the newest block
+	vals   *types.ValidatorSet
+	self   []byte // address of the own consensus key
 
 	seen   uint64        // last height that was handed to check
 	before []byte        // AppHash before that height
@@ -64,15 +64,12 @@ func (c *checker) openBlocks(l *ledger) (*blocks, error) {
 	if err := st.Unmarshal(raw); err != nil || st.Base < 0 || st.Height < st.Base {
 		return b, wrong(CodeBlock, b.name, "its range of heights is damaged: %v", err)
 	}
-	b.base, b.height = uint64(st.Base), uint64(st.Height)
-	if b.height > 0 && b.base == 0 {
-		b.base = 1
+	b.height = uint64(st.Height)
+	if b.height > 0 && st.Base > 1 { // nothing of ours removes blocks
+		return b, wrong(CodeBlock, b.name, "it begins at height %d: the blocks before are missing", st.Base).at("height", 1)
 	}
 	if b.height < l.head.height {
 		return b, wrong(CodeComet, b.name, "blocks end at height %d, the ledger is at %d", b.height, l.head.height).at("height", b.height)
-	}
-	if b.base > 1 {
-		c.note(NotePruned, b.name, "blocks from height %d on", b.base)
 	}
 	return b, nil
 }
@@ -98,9 +95,6 @@ func (b *blocks) quiet(from, to uint64, appHash []byte) (bool, error) {
 // check checks a block: appHash is the ledger's before it, added what it added.
 func (b *blocks) check(height uint64, appHash []byte, added [][]byte) bool {
 	b.seen, b.before = height, appHash
-	if height < b.base {
-		return !b.l.pool.stopped()
-	}
 	return b.l.pool.do(func() error { return b.block(int64(height), appHash, added, true) })
 }
 
@@ -262,7 +256,7 @@ func (b *blocks) commit(meta *types.BlockMeta) error {
 // stored of that.
 func (b *blocks) follows(block *types.Block) error {
 	before := block.Height - 1
-	if uint64(before) < b.base || before == 0 {
+	if before == 0 {
 		return nil
 	}
 	meta, err := b.meta(before)

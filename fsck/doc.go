@@ -15,7 +15,8 @@
 // description in archive/doc.go, the keys of the ledger's store by the one in
 // chain/store.go, and goleveldb reads through a storage of our own that cannot
 // write. The pure rooms are shared: canonical JSON, the documents, trees,
-// signatures.
+// signatures, which are verified by the library and not with the tables that
+// intake uses.
 //
 // # Invariants
 //

@@ -75,7 +75,8 @@ func Check(ctx context.Context, h Home, opt Options) *Report {
 		opt.Progress = func(Phase, int64, int64) {}
 	}
 	c := &checker{ctx: ctx, home: h, opt: opt,
-		report: &Report{Home: h.Dir, Member: h.Self, Skipped: []string{c0(h, "archive/index")}}}
+		report: &Report{Home: h.Dir, Member: h.Self}}
+	c.report.Skipped = []string{c.rel(c.data("archive", "index"))}
 	err := c.run()
 	c.count()
 	var p *Problem
@@ -88,11 +89,6 @@ func Check(ctx context.Context, h Home, opt Options) *Report {
 		c.report.Result, c.report.Reason = Unchecked, err.Error()
 	}
 	return c.report
-}
-
-// c0 names a folder of the data folder as a report does.
-func c0(h Home, name string) string {
-	return (&checker{home: h}).rel(filepath.Join(h.Data, filepath.FromSlash(name)))
 }
 
 func (c *checker) count() {

@@ -187,6 +187,10 @@ func TestInsider(t *testing.T) {
 		}, fsck.CodeBlock},
 		{"a block not found by its hash", "comet/data/blockstore.db", drop("BH:"), fsck.CodeBlock},
 		{"a range of heights that is false", "comet/data/blockstore.db", put("blockStore", "\x08\x01\x10\x02"), fsck.CodeComet},
+		{"blocks said to be pruned", "comet/data/blockstore.db", func(d *damaged, db *leveldb.DB) {
+			v := d.get(db, []byte("blockStore"))
+			put("blockStore", "\x08\x03"+string(v[2:]))(d, db)
+		}, fsck.CodeBlock},
 		{"the state changed", "comet/data/state.db", flip("stateKey", -3), ""},
 		{"another genesis", "comet/data/state.db", flip("genesisDoc", -100), fsck.CodeComet},
 	} {

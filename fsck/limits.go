@@ -31,6 +31,4 @@ const (
 	openFiles  = 128
 	// maxNotes bounds the notes of a report: the first ones say it all.
 	maxNotes = 100
-	// reportEvery is how many steps pass between two calls of Progress.
-	reportEvery = 64
 )

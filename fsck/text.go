@@ -53,7 +53,6 @@ const (
 	NoteUnknown   Code = "unknown-file"    // a file that nobody reads
 	NoteAdminGone Code = "admin-elsewhere" // the admin key is not here
 	NoteNoWAL     Code = "no-wal"          // CometBFT's write-ahead log is not there
-	NotePruned    Code = "pruned"          // blocks before the base are not kept
 )
 
 type words struct{ what, means, do [2]string } // Chinese, English
@@ -152,7 +151,6 @@ var texts = map[Code]words{
 	NoteUnknown:   {what: [2]string{"没有程序读取的文件", "a file that nothing reads"}},
 	NoteAdminGone: {what: [2]string{"管理密钥不在此处（这样更好）", "the admin key is not here, which is better"}},
 	NoteNoWAL:     {what: [2]string{"CometBFT 的预写日志不在；节点启动时会新建，最后一个高度若未完成则从其他成员取得", "CometBFT's write-ahead log is not there; the node makes a new one, and gets a height that was not finished from the others"}},
-	NotePruned:    {what: [2]string{"此前的区块没有保留，只核对总账本身", "blocks before this one are not kept; the ledger alone was checked there"}},
 }
 
 func (c Code) words() words { return texts[c] }

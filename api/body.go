@@ -54,7 +54,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if b.room != nil && n > 0 {
 		if !b.room.take(b.from, int64(n)) {
-			return n, &fault{kind: busy, retry: retryAfter, detail: "too many bodies are being read"}
+			return n, &fault{kind: overloaded, retry: retryAfter, detail: "too many bodies are being read"}
 		}
 		b.held += int64(n)
 	}

@@ -280,7 +280,7 @@ func TestIntakesAreBounded(t *testing.T) {
 	}()
 	<-entered
 	resp, body := call(t, n, "POST", "/v1/records", request(t, n, contract(n, "2")).Raw)
-	if p := problemOf(t, resp, body); p.Status != 503 || p.Code != "busy" || resp.Header.Get("Retry-After") == "" {
+	if p := problemOf(t, resp, body); p.Status != 429 || p.Code != "overloaded" || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("%s", body)
 	}
 	close(blocked)

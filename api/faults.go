@@ -23,6 +23,8 @@ func classifyRooms(err error) *fault {
 	switch {
 	case errors.As(err, &full) && full.Own:
 		return &fault{kind: tooMany, detail: full.Reason, retry: full.RetryAfter, cause: err}
+	case errors.As(err, &full) && full.Load:
+		return &fault{kind: overloaded, detail: full.Reason, retry: full.RetryAfter, cause: err}
 	case errors.As(err, &full):
 		return &fault{kind: busy, detail: full.Reason, retry: full.RetryAfter, cause: err}
 	case errors.Is(err, archive.ErrFull):

@@ -117,6 +117,7 @@ func TestArchiveFaults(t *testing.T) {
 	}{
 		{"unmapped", errors.New(secret), 500, "internal", false},
 		{"busy", &archive.BusyError{RetryAfter: 2500 * time.Millisecond, Reason: "the backlog is full"}, 503, "busy", true},
+		{"too much at once", &archive.BusyError{RetryAfter: time.Second, Reason: "the queue is full", Load: true}, 429, "overloaded", true},
 		{"stopped", archive.ErrStopped, 503, "unavailable", false},
 		{"disk full", archive.ErrFull, 507, "storage-full", false},
 		{"clock", archive.ErrClock, 503, "unavailable", false},

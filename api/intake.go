@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+
 	"github.com/gin-gonic/gin"
 
 	"qifeng/archive"
@@ -27,11 +29,11 @@ func (s *Server) takeIn(c *gin.Context, minimal bool) (in intake, err error) {
 	case s.intakes <- struct{}{}:
 		defer func() { <-s.intakes }()
 	default:
-		return in, &fault{kind: busy, retry: retryAfter, detail: "too many requests are being taken in"}
+		return in, &fault{kind: overloaded, retry: retryAfter, detail: "too many requests are being taken in"}
 	}
-	req, err := evidence.ParseRequest(body)
+	req, err := s.parse(c.Request.Context(), body)
 	if err != nil {
-		return in, bodyInvalid(err)
+		return in, err
 	}
 	if err := s.limitKey(req.Statement); err != nil {
 		return in, err
@@ -52,4 +54,20 @@ func (s *Server) takeIn(c *gin.Context, minimal bool) (in intake, err error) {
 		return in, refusedRequest(err)
 	}
 	return in, checkStored(req, in.stored)
+}
+
+// parse reads a request in one of a few slots, one a processor: more at once
+// would be no faster, and would keep the processors from those who store.
+func (s *Server) parse(ctx context.Context, body []byte) (*evidence.Request, error) {
+	select {
+	case s.parsing <- struct{}{}:
+		defer func() { <-s.parsing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	req, err := evidence.ParseRequest(body)
+	if err != nil {
+		return nil, bodyInvalid(err)
+	}
+	return req, nil
 }

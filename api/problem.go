@@ -40,6 +40,7 @@ var (
 	mediaType     = kind{http.StatusUnsupportedMediaType, "unsupported-media-type", "The body must be plain JSON", "send `Content-Type: application/json` without a content encoding"}
 	uriTooLong    = kind{http.StatusRequestURITooLong, "query-too-long", "The query is too long", "ask for one thing at a time"}
 	tooMany       = kind{http.StatusTooManyRequests, "too-many-requests", "That is more than one caller may ask", "wait for Retry-After seconds, then send the same bytes again: a retry stores nothing twice"}
+	overloaded    = kind{http.StatusTooManyRequests, "overloaded", "More comes in than the node can take", "send the same bytes again after Retry-After seconds, and less at once: a retry stores nothing twice"}
 	internalFault = kind{http.StatusInternalServerError, "internal", "The node failed", "tell the operator the request_id"}
 	tamperedFault = kind{http.StatusInternalServerError, "tampered", "The node refuses to give out what it cannot prove", "tell the operator the request_id, and ask another member"}
 	busy          = kind{http.StatusServiceUnavailable, "busy", "The node takes no more at the moment", "send the same bytes again after Retry-After seconds: a retry stores nothing twice"}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,7 @@ type Server struct {
 	keyRecords  *buckets[keyName]
 	room        *room         // for bodies
 	intakes     chan struct{} // one slot per request being stored
+	parsing     chan struct{} // one slot per request being parsed
 
 	waiters   chan struct{} // one slot per waiting request
 	drainOnce sync.Once
@@ -99,6 +101,7 @@ func (s *Server) bound(l Bounds) {
 	s.keyRecords = newBuckets[keyName](l.KeyRecords, evidence.MaxSubmissions, maxKeys, time.Now)
 	s.room = newRoom(l.BodyBytes)
 	s.intakes = make(chan struct{}, l.Intakes)
+	s.parsing = make(chan struct{}, runtime.GOMAXPROCS(0))
 }
 
 // router lists every door. Limits and authentication are set here and not in

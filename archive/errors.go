@@ -58,6 +58,9 @@ type BusyError struct {
 	// Own says that it is the caller's own share that is used up: others still
 	// get in.
 	Own bool
+	// Load says that more comes in than can be stored, which passes by itself;
+	// otherwise the chain takes too little out.
+	Load bool
 }
 
 func (e *BusyError) Error() string {

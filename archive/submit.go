@@ -3,7 +3,6 @@ package archive
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"qifeng/evidence"
 	"qifeng/internal/gm"
@@ -169,16 +168,16 @@ func (a *Archive) find(pairs []merkle.Digest, after locator) (at []locator, look
 // enqueue hands w to the writer, or says that a bound is reached.
 func (a *Archive) enqueue(w *work) error {
 	n := int64(len(w.req.Submissions))
-	busy := func(after time.Duration, reason string) error {
+	busy := func(e *BusyError) error {
 		a.pendingRecords.Add(-n)
-		return &BusyError{RetryAfter: after, Reason: reason}
+		return e
 	}
 	pending := a.pendingRecords.Add(n)
 	if pending > a.limits.PendingRecords && pending > n {
-		return busy(a.limits.RetryPending, "too many records wait to be stored")
+		return busy(&BusyError{RetryAfter: a.limits.RetryPending, Load: true, Reason: "too many records wait to be stored"})
 	}
 	if a.backlogRecords.Load()+pending > a.limits.BacklogRecords || a.backlogBytes.Load() > a.limits.BacklogBytes {
-		return busy(a.limits.RetryBacklog, "too many stored records wait for the chain")
+		return busy(&BusyError{RetryAfter: a.limits.RetryBacklog, Reason: "too many stored records wait for the chain"})
 	}
 	if err := a.crowding(ownerOf(w.req.Statement), n); err != nil {
 		a.pendingRecords.Add(-n)
@@ -194,6 +193,6 @@ func (a *Archive) enqueue(w *work) error {
 	case a.work <- w:
 		return nil
 	default:
-		return busy(a.limits.RetryPending, "too many requests wait to be stored")
+		return busy(&BusyError{RetryAfter: a.limits.RetryPending, Load: true, Reason: "too many requests wait to be stored"})
 	}
 }

@@ -29,8 +29,8 @@ func TestOverload(t *testing.T) {
 		// Two million records a second are due, whatever becomes of them: every
 		// connection always has a request of a thousand under way.
 		r := n.overload(t, bench.Config{Records: 1000, Connections: 96, Rate: 2_000_000})
-		if r.Refused["429"]+r.Refused["503"] == 0 {
-			t.Error("nothing was refused: this was no overload")
+		if r.Refused["429"] == 0 || r.Refused["503"] > 0 {
+			t.Errorf("refused %v: nothing, or by another status", r.Refused)
 		}
 	})
 

@@ -130,6 +130,11 @@ func FuzzWriteAheadLog(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		blocks := &blocks{vals: types.NewValidatorSet(nil)}
 		at, why, err := badMessage(bytes.NewReader(data), int64(len(data)), blocks.ours)
+		if why == errCut {
+			if _, err := messageAfter(bytes.NewReader(data), int64(len(data)), at); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err != nil || at >= 0 && why == nil || at > int64(len(data)) {
 			t.Fatalf("%d, %v, %v", at, why, err)
 		}

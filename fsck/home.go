@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"qifeng/evidence"
 	"qifeng/evidence/canon"
@@ -197,22 +198,27 @@ func (c *checker) cometKey(path string) (ed25519.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	var f struct {
-		Private struct {
-			Type  string `json:"type"`
-			Value []byte `json:"value"`
-		} `json:"priv_key"`
-		Public *struct {
-			Value []byte `json:"value"`
-		} `json:"pub_key"`
+	type half struct {
+		Type  string `json:"type"`
+		Value []byte `json:"value"`
 	}
+	var f struct {
+		Address string `json:"address"` // of the consensus key only, as the public half
+		Public  *half  `json:"pub_key"`
+		Private half   `json:"priv_key"`
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
 	// The error is not shown: it may hold some of the file.
-	if json.Unmarshal(raw, &f) != nil || f.Private.Type != "tendermint/PrivKeyEd25519" || len(f.Private.Value) != ed25519.PrivateKeySize {
+	if d.Decode(&f) != nil || d.More() || f.Private.Type != "tendermint/PrivKeyEd25519" || len(f.Private.Value) != ed25519.PrivateKeySize {
 		return nil, wrong(CodeKey, c.rel(path), "it does not hold one Ed25519 key in CometBFT's form")
 	}
 	pub := ed25519.NewKeyFromSeed(f.Private.Value[:ed25519.SeedSize]).Public().(ed25519.PublicKey)
-	if !bytes.Equal(pub, f.Private.Value[ed25519.SeedSize:]) || f.Public != nil && !bytes.Equal(pub, f.Public.Value) {
-		return nil, wrong(CodeKey, c.rel(path), "its private and its public half do not belong together")
+	sum := sha256.Sum256(pub)
+	if !bytes.Equal(pub, f.Private.Value[ed25519.SeedSize:]) || f.Public != nil &&
+		(f.Public.Type != "tendermint/PubKeyEd25519" || !bytes.Equal(pub, f.Public.Value) || f.Address != strings.ToUpper(hex.EncodeToString(sum[:20]))) ||
+		f.Public == nil && path == c.home.Keys.Consensus {
+		return nil, wrong(CodeKey, c.rel(path), "its private half, its public half and its address do not belong together")
 	}
 	return pub, nil
 }

@@ -73,7 +73,28 @@ func (b *blocks) walFile(path string) (err error) {
 	if err != nil || bad < 0 {
 		return reading(path, err)
 	}
+	if errors.Is(why, errCut) {
+		if why, err = messageAfter(f, st.Size(), bad); err != nil {
+			return reading(path, err)
+		}
+	}
 	return c.tornOr(path, f, st.Size(), bad, why, CodeWAL)
+}
+
+// messageAfter looks for a good message behind one that claims more bytes than
+// there are: then its length was changed.
+func messageAfter(r io.ReaderAt, size, bad int64) (why, err error) {
+	b := make([]byte, min(size-bad, maxMessage))
+	if _, err := r.ReadAt(b, bad); err != nil {
+		return nil, err
+	}
+	for at := 1; at+8 < len(b); at++ {
+		n := int(binary.BigEndian.Uint32(b[at+4:]))
+		if n > 0 && n < 1<<16 && at+8+n <= len(b) && crc32.Checksum(b[at+8:at+8+n], castagnoli) == binary.BigEndian.Uint32(b[at:]) {
+			return fmt.Errorf("a message reaches beyond a good one at offset %d", bad+int64(at)), nil
+		}
+	}
+	return errCut, nil
 }
 
 func badMessage(r io.ReaderAt, size int64, take func([]byte) error) (at int64, why, err error) {

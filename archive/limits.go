@@ -38,7 +38,7 @@ type Limits struct {
 	// which is after a batch of PacedRecords or more. A block costs the processors
 	// of four members 35 ms together (docs/performance.md) and each of them some
 	// kilobytes for ever, so at full load four blocks a second are enough: a record
-	// waits 125 ms longer on average. Below about 10,000 records a second a batch
+	// waits 125 ms longer on average. Below about 2,000 records a second a batch
 	// leaves at once.
 	BatchPace    time.Duration
 	PacedRecords int
@@ -99,7 +99,7 @@ func DefaultLimits() Limits {
 		BatchRecords:    1 << 18,
 		BatchBytes:      512 << 20,
 		BatchPace:       250 * time.Millisecond,
-		PacedRecords:    1000,
+		PacedRecords:    200,
 		BacklogRecords:  4 << 20,
 		BacklogBytes:    8 << 30,
 		KeyShare:        50,

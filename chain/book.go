@@ -144,7 +144,11 @@ func (b *book) keep(w wireSeal, first, newest bool) (outcome, error) {
 	if newest {
 		batch.Put(newestKey(w.seal.Member), appendSeal(nil, w))
 	}
-	if err := b.store.db.Write(batch, nil); err != nil {
+	err := b.store.db.Write(batch, nil)
+	if err == nil {
+		err = point(pointKept)
+	}
+	if err != nil {
 		return ignored, fmt.Errorf("storing a seal: %w", err)
 	}
 	if newest {

@@ -113,6 +113,9 @@ type openDBs struct {
 }
 
 func (o *openDBs) open(ctx *cmtcfg.DBContext) (dbm.DB, error) {
+	if err := removeUnborn(filepath.Join(ctx.Config.DBDir(), ctx.ID+".db")); err != nil {
+		return nil, err
+	}
 	inner, err := cmtcfg.DefaultDBProvider(ctx)
 	if err != nil {
 		return nil, err

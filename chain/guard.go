@@ -244,11 +244,15 @@ func replaceFile(path string, data []byte, mode fs.FileMode) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	point(pointGuardWritten)
+	if err := point(pointGuardWritten); err != nil {
+		return err
+	}
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	point(pointGuardRenamed)
+	if err := point(pointGuardRenamed); err != nil {
+		return err
+	}
 	return syncFolder(filepath.Dir(path))
 }
 

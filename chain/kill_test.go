@@ -44,6 +44,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if path := os.Getenv(lifeEnv); path != "" {
+		if err := liveLife(path, os.Getenv(faultEnv)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -70,11 +77,12 @@ func runChild(path, kill string) error {
 			return err
 		}
 		var passed atomic.Int32
-		point = func(name string) {
+		point = func(name string) error {
 			if name == at && passed.Add(1) == int32(times) {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 				select {} // nothing more happens in this process
 			}
+			return nil
 		}
 	}
 	ch, err := Start(context.Background(), Config{Dir: filepath.Join(c.Home, "data"), Genesis: []byte(c.Genesis), Self: c.Self,
@@ -128,7 +136,7 @@ func TestDrillKill(t *testing.T) {
 		}
 		return cmd, out, func() { _ = stdin.Close() }
 	}
-	for i, place := range []string{pointAllowed, pointGuardWritten, pointGuardRenamed, pointGuarded, pointSigned, pointStored, pointSent} {
+	for i, place := range []string{pointAllowed, pointGuardWritten, pointGuardRenamed, pointGuarded, pointSigned, pointKept, pointStored, pointSent} {
 		kill := fmt.Sprintf("%s:%d", place, 1+i%3)
 		cmd, out, stop := start(kill)
 		ended := make(chan struct{})

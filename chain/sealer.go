@@ -251,20 +251,27 @@ func (s *sealer) sealOwn(size uint64) (wait bool) {
 		s.refuse(&refusedSeal{code: CodeLedgerUnreadable, text: fmt.Sprintf("computing the root of size %d: %v", size, err), alarm: true})
 		return false
 	}
-	point(pointAllowed)
-	if err := s.guard.advance(guardRecord{size: size, root: root, time: now.Unix()}); err != nil {
+	err = point(pointAllowed)
+	if err == nil {
+		err = s.guard.advance(guardRecord{size: size, root: root, time: now.Unix()})
+	}
+	if err == nil {
+		err = point(pointGuarded)
+	}
+	if err != nil {
 		s.refuse(&refusedSeal{code: CodeGuardUnwritable, text: err.Error(), alarm: true})
 		return false
 	}
-	point(pointGuarded)
 	began = s.pace.since(StepGuard, began)
 	seal, err := checkpoint.Sign(s.c.checkpoint(size, root), s.self, now.Unix(), s.keys)
+	if err == nil {
+		err = point(pointSigned)
+	}
 	if err != nil {
 		s.refuse(&refusedSeal{code: CodeSignFailed, text: err.Error(), alarm: true})
 		return false
 	}
 	s.pace.since(StepSign, began)
-	point(pointSigned)
 	s.refuse(nil)
 	s.mu.Lock()
 	s.guarded = size
@@ -272,10 +279,11 @@ func (s *sealer) sealOwn(size uint64) (wait bool) {
 	s.lastOwn = now
 	w := wireSeal{size: size, root: root, seal: seal}
 	s.put(w, true)
-	point(pointStored)
-	s.net.broadcast(encodeMessage(message{kind: msgLive, seals: []wireSeal{w}}))
+	if point(pointStored) == nil { // a seal that is not sent is asked for
+		s.net.broadcast(encodeMessage(message{kind: msgLive, seals: []wireSeal{w}}))
+	}
 	s.lastTold = now
-	point(pointSent)
+	_ = point(pointSent) // nothing is left that could fail
 	return false
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/opt"
+	"github.com/syndtr/goleveldb/leveldb/storage"
 	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"qifeng/evidence"
@@ -69,8 +70,9 @@ const (
 // derived from nothing here and nothing here is derived from them, so they may
 // be written between two heights at any time.
 type store struct {
-	db *leveldb.DB
-	c  *consortium
+	db   *leveldb.DB
+	stor storage.Storage // of db
+	c    *consortium
 }
 
 var errNotFound = errors.New("not found")
@@ -78,29 +80,51 @@ var errNotFound = errors.New("not found")
 // openStore opens or creates the store of a chain and returns the committed
 // state.
 func openStore(dir string, c *consortium) (*store, *state, error) {
-	// Not opt.StrictJournal: after a power failure the journal may end in a
-	// write that was not fsynced, and is then cut there. loadState finds what
-	// should not be cut.
-	db, err := leveldb.OpenFile(dir, &opt.Options{Strict: opt.DefaultStrict})
+	if err := removeUnborn(dir); err != nil {
+		return nil, nil, err
+	}
+	stor, err := storage.OpenFile(dir, false)
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the ledger store %s: %w", dir, err)
 	}
-	s := &store{db: db, c: c}
-	st, err := s.load()
+	s, st, err := openStoreOn(stor, c)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("reading the ledger store %s: %w", dir, err), db.Close())
+		return nil, nil, fmt.Errorf("the ledger store %s: %w", dir, err)
 	}
 	return s, st, nil
 }
 
-func (s *store) close() error { return s.db.Close() }
+// openStoreOn closes what it is given where it fails.
+func openStoreOn(stor storage.Storage, c *consortium) (*store, *state, error) {
+	// Not opt.StrictJournal: after a power failure the journal may end in a
+	// write that was not fsynced, and is then cut there. loadState finds what
+	// should not be cut.
+	db, err := leveldb.Open(stor, &opt.Options{Strict: opt.DefaultStrict})
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("opening it: %w", err), stor.Close())
+	}
+	s := &store{db: db, stor: stor, c: c}
+	st, err := s.load()
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("reading it: %w", err), s.close())
+	}
+	return s, st, nil
+}
+
+func (s *store) close() error { return errors.Join(s.db.Close(), s.stor.Close()) }
 
 // load reads the committed state; an empty store gets the genesis first.
 func (s *store) load() (*state, error) {
 	want := formatVersion + "\n" + s.c.chainID
 	version, err := s.get([]byte{kVersion})
 	if errors.Is(err, errNotFound) {
+		if err := point(pointCreated); err != nil {
+			return nil, err
+		}
 		if err := s.begin(want); err != nil {
+			return nil, err
+		}
+		if err := point(pointBegun); err != nil {
 			return nil, err
 		}
 	} else if err != nil {
@@ -190,7 +214,14 @@ func (s *store) commit(blk *block, sizeChanged bool) error {
 		b.Put(sizeKey(kUnsealed, blk.next.size), nil)
 	}
 	b.Put([]byte{kHead}, encodeHead(blk.next))
-	if err := s.db.Write(b, &opt.WriteOptions{Sync: true}); err != nil {
+	err := point(pointExecuted)
+	if err == nil {
+		err = s.db.Write(b, &opt.WriteOptions{Sync: true})
+	}
+	if err == nil {
+		err = point(pointCommitted)
+	}
+	if err != nil {
 		return fmt.Errorf("writing height %d: %w", blk.next.height, err)
 	}
 	return nil

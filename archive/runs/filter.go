@@ -32,13 +32,19 @@ func (f filter) add(p Print) {
 	}
 }
 
-// has looks at all bits and branches once: a branch at each would be guessed
-// wrong half the time, and the next fingerprint's memory be asked for only then.
-func (f filter) has(p Print) bool {
-	b := f.block(p)
-	all := ^uint32(0)
-	for i, salt := range salts {
-		all &= binary.BigEndian.Uint32(b[4*i:4*i+4]) >> (uint32(p>>16) * salt >> 27)
+// pass adds to out the index of each fingerprint that may be in. It looks at all
+// bits and branches once, since a branch at each would be guessed wrong half the
+// time; most of the time goes into waiting for memory.
+func (f filter) pass(prints []Print, out []int) []int {
+	for i, p := range prints {
+		b, x := f.block(p), uint32(p>>16)
+		all := ^uint32(0)
+		for j, salt := range salts {
+			all &= binary.BigEndian.Uint32(b[4*j:4*j+4]) >> (x * salt >> 27)
+		}
+		if all&1 != 0 {
+			out = append(out, i)
+		}
 	}
-	return all&1 != 0
+	return out
 }

@@ -20,9 +20,10 @@ const (
 	maxGroup = 1 << 16
 
 	// fan is how many runs of one size become one. Smaller rewrites more often,
-	// larger leaves more runs to look into: at eight, 50 million records are
-	// rewritten three times and lie in ten to twenty runs.
-	fan = 8
+	// larger leaves more runs to look into, and each costs a new id a probe that
+	// waits for memory: at four, 50 million records are rewritten four times and
+	// lie in some eight runs.
+	fan = 4
 	// maxRuns stops the taking of tables while merging is behind: each run costs
 	// every look-up a probe.
 	maxRuns = 48

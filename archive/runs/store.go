@@ -387,15 +387,14 @@ func (s *Store) IDs(ids []Print, after Place) (found []Found, newest Place, err 
 	v.refs.Add(1)
 	s.mu.RUnlock()
 	defer s.release(v)
+	var maybe []int
 	for _, r := range v.runs {
 		if !r.last.After(after) {
 			continue
 		}
-		for i, p := range ids {
-			if !r.filter.has(p) {
-				continue
-			}
-			if at, err = r.find(&r.idPart, p, after, math.MaxInt, at[:0]); err != nil {
+		maybe = r.filter.pass(ids, maybe[:0])
+		for _, i := range maybe {
+			if at, err = r.find(&r.idPart, ids[i], after, math.MaxInt, at[:0]); err != nil {
 				return nil, newest, s.found(err)
 			}
 			found = appendFound(found, i, at)

@@ -233,6 +233,14 @@ func TestNotes(t *testing.T) {
 		}, "keys/consensus.last-signed.json", fsck.NoteRestored},
 		{"the admin key elsewhere", func(d *damaged) { d.ok(os.Remove(d.path("keys/admin.pem"))) }, "keys/admin.pem", fsck.NoteAdminGone},
 		{"half a line in the audit log", func(d *damaged) { d.edit("data/audit.log", func(b []byte) []byte { return append(b, "{"...) }) }, "data/audit.log", fsck.NoteTorn},
+		{"a log that CometBFT has cut", func(d *damaged) {
+			d.ok(os.WriteFile(filepath.Join(d.dir, "data/chain/comet/data/cs.wal/wal.CORRUPTED"), []byte("damaged"), 0o600))
+		}, "data/chain/comet/data/cs.wal/wal.CORRUPTED", fsck.NoteWALCut},
+		{"a batch under both names of a move", func(d *damaged) {
+			from := d.path("data/archive/batches/*/0000000000000001-*")
+			b, err := os.ReadFile(from)
+			d.ok(err, os.WriteFile(filepath.Join(d.dir, "data/archive/outbox", filepath.Base(from)), b, 0o600))
+		}, "data/archive/outbox/", fsck.NoteMoving},
 		{"a batch closed in the journal", func(d *damaged) {
 			b, err := os.ReadFile(d.path("data/archive/outbox/*"))
 			d.ok(err, os.Remove(d.path("data/archive/outbox/*")), os.WriteFile(filepath.Join(d.dir, "data/archive/journal/0000000000000004.journal"), b, 0o600))

@@ -53,6 +53,7 @@ const (
 	NoteUnknown   Code = "unknown-file"    // a file that nobody reads
 	NoteAdminGone Code = "admin-elsewhere" // the admin key is not here
 	NoteNoWAL     Code = "no-wal"          // CometBFT's write-ahead log is not there
+	NoteWALCut    Code = "wal-cut"         // CometBFT has cut its log and gone on
 )
 
 type words struct{ what, means, do [2]string } // Chinese, English
@@ -150,6 +151,7 @@ var texts = map[Code]words{
 	NoteFrauds:    {what: [2]string{"保存的欺诈证明，均成立", "kept fraud proofs, all of them hold"}},
 	NoteUnknown:   {what: [2]string{"没有程序读取的文件", "a file that nothing reads"}},
 	NoteAdminGone: {what: [2]string{"管理密钥不在此处（这样更好）", "the admin key is not here, which is better"}},
+	NoteWALCut:    {what: [2]string{"CometBFT 曾在断裂处截断预写日志后继续运行，这是截断前的副本，可以删除", "CometBFT has cut its write-ahead log where it was broken, and gone on; this is the copy from before, which may be removed"}},
 	NoteNoWAL:     {what: [2]string{"CometBFT 的预写日志不在；节点启动时会新建，最后一个高度若未完成则从其他成员取得", "CometBFT's write-ahead log is not there; the node makes a new one, and gets a height that was not finished from the others"}},
 }
 

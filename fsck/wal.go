@@ -23,6 +23,12 @@ func (b *blocks) wal() error {
 	}
 	found := false
 	for _, n := range list {
+		if n == "wal.CORRUPTED" {
+			// What CometBFT puts aside when it cuts its log at the first message that
+			// is not whole, as after a full disk, and goes on.
+			b.c.note(NoteWALCut, b.c.rel(filepath.Join(dir, n)), "")
+			continue
+		}
 		if n == "wal" || strings.HasPrefix(n, "wal.") {
 			found = true
 			if err := b.walFile(filepath.Join(dir, n)); err != nil {

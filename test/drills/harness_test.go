@@ -154,6 +154,7 @@ type network struct {
 	peers map[string]string // id@host:port
 	apis  map[string]string // host:port
 	nodes map[string]*node
+	links *links // nil: the members reach each other directly
 	sub   *client.Submitter
 	cl    *client.Client
 }
@@ -168,7 +169,13 @@ type node struct {
 // runs them.
 func newNetwork(t *testing.T, maker *build, env ...string) *network {
 	t.Helper()
-	n := &network{t: t, dir: filepath.Join(t.TempDir(), "net"), peers: map[string]string{}, apis: map[string]string{}, nodes: map[string]*node{}}
+	return newNetworkOver(t, maker, nil, env...)
+}
+
+// newNetworkOver lets the members reach each other over links that can be cut.
+func newNetworkOver(t *testing.T, maker *build, over *links, env ...string) *network {
+	t.Helper()
+	n := &network{links: over, t: t, dir: filepath.Join(t.TempDir(), "net"), peers: map[string]string{}, apis: map[string]string{}, nodes: map[string]*node{}}
 	ports := freePorts(t, 2*len(members))
 	var published []string
 	for i := range members {
@@ -208,9 +215,14 @@ func (n *network) configure(member string) {
 	}
 	var peers []string
 	for m, p := range n.peers {
-		if m != member {
-			peers = append(peers, strconv.Quote(p))
+		if m == member {
+			continue
 		}
+		if n.links != nil {
+			id, addr, _ := strings.Cut(p, "@")
+			p = id + "@" + n.links.to(member, m, addr)
+		}
+		peers = append(peers, strconv.Quote(p))
 	}
 	_, own, _ := strings.Cut(n.peers[member], "@")
 	for old, now := range map[string]string{

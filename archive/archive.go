@@ -107,16 +107,18 @@ type Archive struct {
 	lock   io.Closer
 	index  *index
 
-	// work carries requests to the writer; gate is held for reading while one is
-	// put in, and for writing by Close, after which nothing is.
+	// work carries requests to the maker, and groups what that makes to the writer;
+	// gate is held for reading while a request is put in, and for writing by Close,
+	// after which nothing is.
 	work   chan *work
+	groups chan *made
 	gate   sync.RWMutex
 	closed bool
 
-	nudge  chan struct{} // wakes the writer: it may be time to close the batch
-	rouse  chan struct{} // wakes the outbox: a batch was closed
-	quit   chan struct{} // stops the writer, then the outbox
-	writer sync.WaitGroup
+	nudge  chan struct{}  // wakes the writer: it may be time to close the batch
+	rouse  chan struct{}  // wakes the outbox: a batch was closed
+	quit   chan struct{}  // stops the maker, which stops the writer
+	writer sync.WaitGroup // and the maker
 	outbox sync.WaitGroup
 	cancel context.CancelFunc // ends the outbox's waiting for the chain
 
@@ -139,13 +141,15 @@ type Archive struct {
 	inFlight InFlight
 	alarms   []Alarm
 
-	// What follows is the writer's: the newest received_at given, in Unix
-	// milliseconds, the buffer of the last frame, when a batch was last full, and
-	// whether it was so large that the next one is given time.
+	// lastReceived is the newest received_at given, in Unix milliseconds; it is the
+	// maker's.
 	lastReceived int64
-	frame        []byte
-	rotated      time.Time
-	paced        bool
+
+	// What follows is the writer's: the buffer of the last frame, when a batch was
+	// last full, and whether it was so large that the next one is given time.
+	frame   []byte
+	rotated time.Time
+	paced   bool
 }
 
 func (c *Config) validate() error {
@@ -171,7 +175,7 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// Open opens the archive, recovers what a crash left and starts its two
+// Open opens the archive, recovers what a crash left and starts its
 // goroutines, which Close stops. Files that hold what was never written are an
 // ErrTampered. The first Open of an empty folder must wait until the chain has
 // caught up: only the chain knows that an earlier folder was lost.
@@ -200,7 +204,7 @@ func Open(cfg Config) (*Archive, error) {
 	}
 	a := &Archive{
 		cfg: cfg, limits: cfg.Limits, disk: cfg.disk, log: cfg.Logger.With("room", "archive"),
-		work: make(chan *work, cfg.Limits.PendingRequests), verifiers: newVerifiers(),
+		work: make(chan *work, cfg.Limits.PendingRequests), groups: make(chan *made), verifiers: newVerifiers(),
 		nudge: make(chan struct{}, 1), rouse: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	if err := a.recover(); err != nil {
@@ -208,15 +212,14 @@ func Open(cfg Config) (*Archive, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
-	a.writer.Add(1)
-	go func() { defer a.writer.Done(); a.write() }()
-	a.outbox.Add(1)
-	go func() { defer a.outbox.Done(); a.deliver(ctx) }()
+	a.writer.Go(a.makeGroups)
+	a.writer.Go(a.write)
+	a.outbox.Go(func() { a.deliver(ctx) })
 	return a, nil
 }
 
 // Close takes nothing more in, finishes what was handed over, stops and waits
-// for both goroutines. The open batch stays in its journal and is open again
+// for its goroutines. The open batch stays in its journal and is open again
 // after the next Open.
 func (a *Archive) Close() error {
 	a.gate.Lock()

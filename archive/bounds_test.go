@@ -83,6 +83,8 @@ func TestPendingIsBounded(t *testing.T) {
 	}
 	send(1)
 	<-d.started
+	send(1)
+	w.ahead(2)
 	for range 3 {
 		send(1)
 	}
@@ -94,7 +96,7 @@ func TestPendingIsBounded(t *testing.T) {
 		t.Fatalf("more records: %v", err)
 	}
 	release()
-	for range 4 {
+	for range 5 {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
@@ -153,7 +155,7 @@ func TestCloseFinishesWhatWasHandedOver(t *testing.T) {
 	for range 4 {
 		send()
 	}
-	until(t, "four wait", func() bool { return len(w.a.work) == 4 })
+	until(t, "four wait", func() bool { return w.a.pendingRecords.Load() == 5 })
 	closed := make(chan error)
 	go func() { closed <- w.a.Close() }()
 	until(t, "nothing more is taken", func() bool {

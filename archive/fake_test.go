@@ -390,6 +390,13 @@ func (w *world) settled() {
 	})
 }
 
+// ahead waits until the maker has a group for the writer, which is held up, and
+// so many records are pending.
+func (w *world) ahead(pending int64) {
+	w.t.Helper()
+	until(w.t, "a group is made ahead", func() bool { return w.a.pendingRecords.Load() == pending && len(w.a.work) == 0 })
+}
+
 // checkReceipt verifies everything that a receipt promises at intake.
 func (w *world) checkReceipt(s Stored) *evidence.ReceiptHead {
 	w.t.Helper()

@@ -241,13 +241,15 @@ func TestAGroupSharesOneReceipt(t *testing.T) {
 	}
 	send(1)
 	<-d.started // the first group is in its fsync
+	send(1)
+	w.ahead(2)
 	for n := range 5 {
 		send(n + 1)
 	}
 	until(t, "five requests wait", func() bool { return len(w.a.work) == 5 })
 	release()
 	heads := make(map[string]int)
-	for range 6 {
+	for range 7 {
 		a := <-answers
 		if a.err != nil {
 			t.Fatal(a.err)
@@ -257,13 +259,49 @@ func TestAGroupSharesOneReceipt(t *testing.T) {
 			heads[string(s.ReceiptHead)]++
 		}
 	}
-	if len(heads) != 2 {
-		t.Fatalf("%d receipts for two groups", len(heads))
+	if len(heads) != 3 {
+		t.Fatalf("%d receipts for three groups", len(heads))
 	}
 	for head, n := range heads {
 		if h, err := evidence.ParseReceiptHead([]byte(head)); err != nil || h.Count != uint64(n) {
 			t.Errorf("a receipt over %d records has %d: %v", h.Count, n, err)
 		}
+	}
+}
+
+// TestAgainWhileSynced: a submission that comes again while its group is synced is
+// stored once, and both callers get the same receipt.
+func TestAgainWhileSynced(t *testing.T) {
+	d := &faultDisk{}
+	w := newWorld(t, func(c *Config) { c.disk = d })
+	w.open()
+	release := blocked(w, d)
+	sub, answers := submission(evidence.ContractFinal), make(chan []Stored, 2)
+	send := func(subs ...*evidence.Submission) {
+		req := w.request(subs...)
+		go func() {
+			got, err := stored(w.a.Submit(context.Background(), req))
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- got
+		}()
+	}
+	send(sub)
+	<-d.started
+	w.clock.add(time.Millisecond) // another statement
+	send(submission(evidence.ContractFinal), sub)
+	w.ahead(3)
+	release()
+	one, two := <-answers, <-answers
+	if len(one) == 2 {
+		one, two = two, one
+	}
+	if len(one) != 1 || len(two) != 2 || !one[0].New || !two[0].New || two[1].New || !sameReceipt(one[0], two[1]) {
+		t.Fatalf("%+v and %+v", one, two)
+	}
+	if got, err := w.a.ByID(one[0].ID); err != nil || len(got) != 1 {
+		t.Fatalf("stored %d times: %v", len(got), err)
 	}
 }
 
@@ -283,19 +321,25 @@ func TestRegistryChangeClosesTheBatch(t *testing.T) {
 
 	// A request that was authenticated under the old registry meets a new one.
 	release := blocked(w, d)
-	errs := make(chan error, 2)
-	reqs := []*evidence.Request{w.request(submission(evidence.ContractFinal)), w.request(submission(evidence.ContractFinal))}
-	go func() { _, err := w.a.Submit(context.Background(), reqs[0]); errs <- err }()
+	var errs [3]chan error
+	var reqs [3]*evidence.Request
+	send := func(i int) {
+		reqs[i], errs[i] = w.request(submission(evidence.ContractFinal)), make(chan error, 1)
+		go func() { _, err := w.a.Submit(context.Background(), reqs[i]); errs[i] <- err }()
+	}
+	send(0)
 	<-d.started
-	go func() { _, err := w.a.Submit(context.Background(), reqs[1]); errs <- err }()
-	until(t, "the second request waits", func() bool { return len(w.a.work) == 1 })
+	send(1)
+	w.ahead(2) // under the registry of now
+	send(2)
+	until(t, "the third request waits", func() bool { return len(w.a.work) == 1 })
 	w.chain.register()
 	w.keys.fail(ErrKeyRevoked)
 	release()
-	if a, b := <-errs, <-errs; errors.Is(a, ErrKeyRevoked) == errors.Is(b, ErrKeyRevoked) {
-		t.Fatalf("of two requests exactly the second meets the revocation: %v, %v", a, b)
+	if a, b, c := <-errs[0], <-errs[1], <-errs[2]; a != nil || b != nil || !errors.Is(c, ErrKeyRevoked) {
+		t.Fatalf("of three requests exactly the third meets the revocation: %v, %v, %v", a, b, c)
 	}
-	if got, err := w.a.ByID(reqs[1].Submissions[0].ID()); err != nil || len(got) != 0 {
+	if got, err := w.a.ByID(reqs[2].Submissions[0].ID()); err != nil || len(got) != 0 {
 		t.Fatalf("stored under a revoked key: %v, %v", got, err)
 	}
 	w.keys.fail(nil)

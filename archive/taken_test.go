@@ -37,13 +37,15 @@ func TestRangeIsTheReceiptOfEachRecord(t *testing.T) {
 	}
 	send(1)
 	<-d.started // the first group is in its fsync
+	send(1)
+	w.ahead(2)
 	for n := range 5 {
 		send(n + 1)
 	}
 	until(t, "five requests wait", func() bool { return len(w.a.work) == 5 })
 	release()
 	firsts := map[uint64]bool{}
-	for range 6 {
+	for range 7 {
 		a := <-answers
 		if a.err != nil {
 			t.Fatal(a.err)
@@ -51,7 +53,7 @@ func TestRangeIsTheReceiptOfEachRecord(t *testing.T) {
 		r := checkRange(t, a.req, a.taken)
 		firsts[r.First] = true
 	}
-	if len(firsts) != 5 { // two at 0, each the first of its group
+	if len(firsts) != 5 { // three at 0, each the first of its group
 		t.Errorf("the ranges begin at %v", firsts)
 	}
 }
@@ -140,7 +142,7 @@ func TestNoRangeForTheSecondOfTwo(t *testing.T) {
 	w.submit(submission(evidence.ContractFinal))
 	until(t, "batch 1 is closed", func() bool { return w.a.Status().Queued.Batches == 1 })
 	release := blocked(w, d)
-	answers := make(chan *Taken, 3)
+	answers := make(chan *Taken, 4)
 	send := func(subs ...*evidence.Submission) {
 		req := w.request(subs...)
 		go func() {
@@ -153,6 +155,8 @@ func TestNoRangeForTheSecondOfTwo(t *testing.T) {
 	}
 	send(submission(evidence.ContractFinal))
 	<-d.started
+	send(submission(evidence.ContractFinal))
+	w.ahead(2)
 	twice := submission(evidence.ContractFinal)
 	w.clock.add(time.Millisecond) // two statements
 	send(twice)
@@ -160,7 +164,7 @@ func TestNoRangeForTheSecondOfTwo(t *testing.T) {
 	until(t, "two requests wait", func() bool { return len(w.a.work) == 2 })
 	release()
 	ranges, fresh := 0, 0
-	for range 3 {
+	for range 4 {
 		taken := <-answers
 		if taken == nil {
 			t.FailNow()
@@ -172,7 +176,7 @@ func TestNoRangeForTheSecondOfTwo(t *testing.T) {
 		fresh += n
 	}
 	// Which of the two came first is left open; both are never whole.
-	if ranges != 2 || fresh != 3 {
-		t.Errorf("%d ranges and %d new records of three requests", ranges, fresh)
+	if ranges != 3 || fresh != 4 {
+		t.Errorf("%d ranges and %d new records of four requests", ranges, fresh)
 	}
 }

@@ -76,6 +76,9 @@ func (a *Archive) Status() Status {
 	}
 	if free, err := a.disk.free(a.cfg.Dir); err == nil {
 		s.FreeBytes = free
+		if free >= a.limits.FreeBytes {
+			a.clear(AlarmFull) // whoever sends nothing to a node that is not ready waits for this
+		}
 	}
 	if l := a.lost.Load(); l != nil {
 		s.Lost = l.sum

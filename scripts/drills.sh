@@ -15,6 +15,10 @@ floods() { QIFENG_FLOODS=long go test -count=1 -v -timeout 15m -run '^TestFloods
 drills+=(members)
 members() { QIFENG_DRILLS=long go test -count=1 -v -timeout 40m -run '^Test(Killed|Home|Guard|Slow)' ./test/drills; }
 
+# --- runbooks: corrupt files and lost keys, mended as docs/operations.md says; a minute.
+drills+=(runbooks)
+runbooks() { QIFENG_DRILLS=long go test -count=1 -v -timeout 15m -run '^TestRunbook' ./test/drills; }
+
 # --- clocks: a whole process with a wrong clock; builds the standard library anew; about five minutes.
 drills+=(clocks)
 clocks() { QIFENG_DRILLS=long go test -count=1 -v -timeout 30m -run '^TestSkewed' ./test/drills; }

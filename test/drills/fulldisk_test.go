@@ -59,8 +59,8 @@ func TestFullDisk(t *testing.T) {
 
 	t.Log("there is room again: nothing is restarted")
 	d.fill(0)
+	n.ready(vendor) // by itself: nothing may be sent to a node that is not ready
 	second := n.sealed("room again", 2)
-	n.ready(vendor)
 
 	t.Log("not a byte is left")
 	d.fill(d.free())

@@ -36,7 +36,8 @@ type cutDisk struct {
 	mu    sync.Mutex // guards what follows
 	r     *rand.Rand
 	ops   int
-	at    int // the cut is at this operation
+	at    int   // the cut is at this operation
+	fault error // what fails at it alone; nil for a cut
 	dead  bool
 	files map[*cutFile]bool
 	dirs  map[string]*cutDir
@@ -109,6 +110,9 @@ func (d *cutDisk) step() (do bool, err error) {
 	}
 	if d.ops++; d.ops != d.at {
 		return true, nil
+	}
+	if d.fault != nil {
+		return d.r.IntN(2) == 0, d.fault
 	}
 	d.dead = true
 	return d.r.IntN(2) == 0, errCrash
@@ -478,17 +482,22 @@ func (s *cutStorage) Open(fd storage.FileDesc) (storage.Reader, error) {
 	return &cutReader{io.NewSectionReader(f, 0, st.Size())}, err
 }
 
+// anew creates a file, in the place of another if there is one.
+func (d *cutDisk) anew(path string) (file, error) {
+	if _, err := d.open(path, true); err == nil {
+		if err := d.remove(path); err != nil {
+			return nil, err
+		}
+	}
+	return d.create(path)
+}
+
 type cutReader struct{ *io.SectionReader }
 
 func (cutReader) Close() error { return nil }
 
 func (s *cutStorage) Create(fd storage.FileDesc) (storage.Writer, error) {
-	if _, err := s.d.open(s.path(fd), true); err == nil {
-		if err := s.d.remove(s.path(fd)); err != nil {
-			return nil, err
-		}
-	}
-	f, err := s.d.create(s.path(fd))
+	f, err := s.d.anew(s.path(fd))
 	if err != nil {
 		return nil, err
 	}
@@ -531,7 +540,7 @@ func (s *cutStorage) SetMeta(fd storage.FileDesc) error {
 	s.set = true
 	current := filepath.Join(s.dir, "CURRENT")
 	next := fmt.Sprintf("%s.%d", current, fd.Num)
-	f, err := s.d.create(next)
+	f, err := s.d.anew(next)
 	if err == nil {
 		_, err = f.WriteAt([]byte(fd.String()+"\n"), 0)
 	}

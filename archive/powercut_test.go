@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func TestPowerCut(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("seed %d: %d cuts in %d archives, %d of them while it recovered; %d receipts held, all kept", seed, sum.cuts, sum.archives, sum.recovering, sum.receipts)
+	t.Logf("seed %d: %d cuts in %d archives, %d of them while it recovered, %d after a failed operation; %d receipts held", seed, sum.cuts, sum.archives, sum.recovering, sum.faults, sum.receipts)
 	if cuts >= 40 && !t.Failed() && (sum.receipts < 3*cuts || sum.lost == 0 || sum.recovering == 0) {
 		t.Errorf("the test tests little: %d receipts, %d cuts lost something, %d were in recovery", sum.receipts, sum.lost, sum.recovering)
 	}
@@ -58,8 +59,8 @@ func TestPowerCut(t *testing.T) {
 
 // powerCuts counts what the cuts were.
 type powerCuts struct {
-	mu                                         sync.Mutex
-	cuts, archives, recovering, receipts, lost int
+	mu                                                 sync.Mutex
+	cuts, archives, recovering, receipts, lost, faults int
 }
 
 // powerCutsOf cuts up to ten times under one archive, and no more often than most.
@@ -72,12 +73,17 @@ func powerCutsOf(t *testing.T, r *rand.Rand, most int, sum *powerCuts) (cuts int
 	w.cfg.indexRecords = 1 + r.IntN(40)
 	w.cfg.Limits.BatchRecords = 3 + r.IntN(60)
 	var held []Stored
+	faults := 0
 	for range min(most, 1+r.IntN(10)) {
 		// While it recovers, soon, or late; a life that ends before is cut at its end.
 		at := 1 + r.IntN([]int{25, 120, 120, 400}[r.IntN(4)])
 		d, err := newCutDisk(w.dir, at, r)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if n := r.IntN(8); n < 2 { // an error first, and the cut when it has had its effect
+			d.fault = []error{errors.New("fault: input/output error"), syscall.ENOSPC}[n]
+			faults++
 		}
 		w.cfg.disk, w.cfg.storage = d, func(dir string) (storage.Storage, error) { return &cutStorage{d: d, dir: dir}, d.mkdir(dir) }
 		a, err := Open(w.cfg)
@@ -124,6 +130,7 @@ func powerCutsOf(t *testing.T, r *rand.Rand, most int, sum *powerCuts) (cuts int
 	sum.mu.Lock()
 	defer sum.mu.Unlock()
 	sum.archives++
+	sum.faults += faults
 	sum.receipts += len(held)
 	return cuts
 }
@@ -155,7 +162,7 @@ func randomLife(w *world, d *cutDisk) (held []Stored) {
 			w.chain.release()
 		case 3:
 			var several sync.WaitGroup
-			for range 3 {
+			for range 2 + r.IntN(8) {
 				n := 1 + r.IntN(5)
 				several.Go(func() { submit(n) })
 			}

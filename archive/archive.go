@@ -127,6 +127,7 @@ type Archive struct {
 	backlogBytes   atomic.Int64
 	committed      atomic.Uint64
 	shares         shares // of the backlog
+	recent         recent // the outbox's
 	verifiers      *verifiers
 
 	stopped atomic.Pointer[error]    // why nothing is accepted any more

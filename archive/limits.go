@@ -131,6 +131,9 @@ const (
 	keptVerifiers = 64
 	verifierAfter = 16
 	keptCounts    = 1024
+	// keptBytes is how much of closed batches the system may keep in memory: two
+	// seconds at full load, days at an ordinary one.
+	keptBytes = 256 << 20
 	// intakeBytes is what a record has beyond its submission, at most about: room
 	// is made for so much, and a longer one only costs a copy.
 	intakeBytes = 320

@@ -203,6 +203,7 @@ func (a *Archive) confirm(s *sealed) error {
 	a.shares.remove(s.owners)
 	a.committed.Store(s.seq)
 	a.tellCommitted(s)
+	a.recent.add(filepath.Join(dir, s.name), s.bytes)
 	poke(a.nudge)
 	return nil
 }

@@ -36,9 +36,9 @@ type Limits struct {
 
 	// BatchPace is the least time from one batch to the next while there is load,
 	// which is after a batch of PacedRecords or more. A block costs the processors
-	// of four members 35 ms together (docs/performance.md) and each of them some
-	// kilobytes for ever, so at full load four blocks a second are enough: a record
-	// waits 125 ms longer on average. Below about 2,000 records a second a batch
+	// of four members 35 ms together (chain: BenchmarkSubmitToSealed) and each some
+	// kilobytes for ever, so at full load three blocks a second are enough: a record
+	// waits 150 ms longer on average. Below about 2,000 records a second a batch
 	// leaves at once.
 	BatchPace    time.Duration
 	PacedRecords int
@@ -98,7 +98,7 @@ func DefaultLimits() Limits {
 		GroupBytes:      4 << 20,
 		BatchRecords:    1 << 18,
 		BatchBytes:      512 << 20,
-		BatchPace:       250 * time.Millisecond,
+		BatchPace:       300 * time.Millisecond,
 		PacedRecords:    200,
 		BacklogRecords:  4 << 20,
 		BacklogBytes:    8 << 30,

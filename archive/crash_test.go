@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -141,6 +143,102 @@ func TestFaultAtEveryStep(t *testing.T) {
 				faultAt(t, at, f.err, f.persisted, 1)
 			}
 		})
+	}
+}
+
+// TestFaultAtEveryStepOfRecovery lets each operation fail by which Open mends what
+// a crash, or a lost index, has left, and kills the process there. Between it and
+// TestFaultAtEveryStep there is no operation of a disk that is not hit.
+func TestFaultAtEveryStepOfRecovery(t *testing.T) {
+	t.Parallel()
+	first := &faultDisk{}
+	w := newWorld(t, func(c *Config) { c.disk, c.indexRecords = first, 1 })
+	w.dir = filepath.Join(memoryDir(t), "archive")
+	w.cfg.Dir = w.dir
+	w.open()
+	life(w)
+	w.settled()
+	w.close()
+	hit := first.names
+	eio := errors.New("fault: input/output error")
+	for crash := 20; crash <= first.ops; crash += 1 + first.ops/2 {
+		dirty := newWorld(t, func(c *Config) { c.disk, c.indexRecords = &faultDisk{at: crash, err: errCrash}, 1 })
+		dirty.dir = filepath.Join(memoryDir(t), "archive")
+		dirty.cfg.Dir = dirty.dir
+		dirty.open()
+		held := life(dirty)
+		dirty.a.Close() // what it says of a dead disk has no meaning
+		dirty.a = nil
+		if err := dirty.cfg.disk.(*faultDisk).lose(rand.New(rand.NewPCG(uint64(crash), 1))); err != nil {
+			t.Fatal(err)
+		}
+		dirty.damage(crash)
+		entries, seen := slices.Clone(dirty.chain.entries), slices.Clone(dirty.chain.seen)
+		again := func(d *faultDisk) error {
+			defer d.forget()
+			w := *dirty
+			w.chain = newChain()
+			w.chain.entries, w.chain.seen, w.chain.registry = slices.Clone(entries), slices.Clone(seen), dirty.chain.registry
+			w.dir = filepath.Join(memoryDir(t), "archive")
+			defer os.RemoveAll(filepath.Dir(w.dir))
+			if err := os.CopyFS(w.dir, os.DirFS(dirty.dir)); err != nil {
+				return err
+			}
+			w.cfg.Dir, w.cfg.Chain, w.cfg.disk = w.dir, w.chain, d
+			if a, err := Open(w.cfg); err == nil {
+				a.Close()
+			}
+			if errors.Is(d.err, errCrash) {
+				if err := d.lose(rand.New(rand.NewPCG(uint64(d.at), 2))); err != nil {
+					return err
+				}
+			}
+			return afterwards(&w, held)
+		}
+		count := &faultDisk{}
+		if err := again(count); err != nil {
+			t.Fatalf("after a crash at %d: %v", crash, err)
+		}
+		for name, n := range count.names {
+			hit[name] += n
+		}
+		for at := 1; at <= count.ops; at++ {
+			for _, d := range []*faultDisk{{at: at, err: errCrash}, {at: at, err: errCrash, persisted: true}, {at: at, err: eio}, {at: at, err: eio, persisted: true}} {
+				if err := again(d); err != nil {
+					t.Fatalf("after a crash at %d, %v (persisted: %v) at operation %d of the recovery: %v", crash, d.err, d.persisted, at, err)
+				}
+			}
+		}
+	}
+	reads := map[string]bool{"open": true, "list": true, "free": true, "ReadAt": true, "Close": true, "Stat": true}
+	for _, face := range []reflect.Type{reflect.TypeFor[disk](), reflect.TypeFor[file]()} {
+		for i := range face.NumMethod() {
+			if name := face.Method(i).Name; !reads[name] && hit[name] == 0 {
+				t.Errorf("no test lets %s fail", name)
+			}
+		}
+	}
+}
+
+// damage adds to what a crash has left what needs more to be mended: a torn tail
+// of the open journal, a file without its name, and every other time a lost index.
+func (w *world) damage(n int) {
+	w.t.Helper()
+	journals, err := filepath.Glob(filepath.Join(w.dir, journalDir, "*.journal"))
+	if err != nil || len(journals) == 0 {
+		w.t.Fatalf("no journal: %v", err)
+	}
+	newest := journals[len(journals)-1]
+	b, err := os.ReadFile(newest)
+	if err == nil {
+		err = errors.Join(os.WriteFile(newest, append(b, 0xff, 'Q', 'F', 0xf7, 0, 0), 0o600),
+			os.WriteFile(filepath.Join(w.dir, journalDir, journalName(999)+tmpSuffix), []byte("QF"), 0o600))
+	}
+	if err == nil && n%2 == 0 { // one of a version before
+		err = os.WriteFile(filepath.Join(w.dir, indexDir, "CURRENT"), []byte("MANIFEST-000000\n"), 0o600)
+	}
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 

@@ -23,10 +23,11 @@ var errCrash = errors.New("fault: the process has died")
 type faultDisk struct {
 	osDisk
 	mu        sync.Mutex
-	ops       int   // changes so far
-	at        int   // the one that fails, 0 for none
-	err       error // errCrash: the process dies there
-	persisted bool  // the failing operation takes effect all the same
+	names     map[string]int // how often each operation was asked for
+	ops       int            // changes so far
+	at        int            // the one that fails, 0 for none
+	err       error          // errCrash: the process dies there
+	persisted bool           // the failing operation takes effect all the same
 	dead      bool
 	files     map[*faultFile]bool
 	renames   []renamed // not durable yet
@@ -44,9 +45,13 @@ type renamed struct {
 }
 
 // step counts an operation. do says whether it takes effect, err what it returns.
-func (d *faultDisk) step() (do bool, err error) {
+func (d *faultDisk) step(name string) (do bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.names == nil {
+		d.names = map[string]int{}
+	}
+	d.names[name]++
 	if d.dead {
 		return false, errCrash
 	}
@@ -94,7 +99,7 @@ func (d *faultDisk) lose(r *rand.Rand) error {
 }
 
 func (d *faultDisk) create(path string) (file, error) {
-	do, fault := d.step()
+	do, fault := d.step("create")
 	if !do {
 		return nil, fault
 	}
@@ -129,7 +134,7 @@ func (d *faultDisk) open(path string, write bool) (file, error) {
 }
 
 func (d *faultDisk) rename(from, to string) error {
-	do, fault := d.step()
+	do, fault := d.step("rename")
 	if do {
 		before, err := os.ReadFile(to)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -146,7 +151,7 @@ func (d *faultDisk) rename(from, to string) error {
 }
 
 func (d *faultDisk) remove(path string) error {
-	do, fault := d.step()
+	do, fault := d.step("remove")
 	if do {
 		if err := d.osDisk.remove(path); err != nil {
 			return err
@@ -155,8 +160,18 @@ func (d *faultDisk) remove(path string) error {
 	return fault
 }
 
+func (d *faultDisk) removeAll(path string) error {
+	do, fault := d.step("removeAll")
+	if do {
+		if err := d.osDisk.removeAll(path); err != nil {
+			return err
+		}
+	}
+	return fault
+}
+
 func (d *faultDisk) mkdir(path string) error {
-	do, fault := d.step()
+	do, fault := d.step("mkdir")
 	if do {
 		if err := d.osDisk.mkdir(path); err != nil {
 			return err
@@ -166,7 +181,7 @@ func (d *faultDisk) mkdir(path string) error {
 }
 
 func (d *faultDisk) syncDir(path string) error {
-	do, fault := d.step()
+	do, fault := d.step("syncDir")
 	if do {
 		if err := d.osDisk.syncDir(path); err != nil {
 			return err
@@ -208,7 +223,7 @@ type faultFile struct {
 }
 
 func (f *faultFile) WriteAt(p []byte, at int64) (int, error) {
-	do, fault := f.d.step()
+	do, fault := f.d.step("WriteAt")
 	if fault != nil && !do && !errors.Is(fault, errCrash) {
 		p = p[:len(p)/2] // a short write
 		do = true
@@ -226,7 +241,7 @@ func (f *faultFile) WriteAt(p []byte, at int64) (int, error) {
 }
 
 func (f *faultFile) Truncate(size int64) error {
-	do, fault := f.d.step()
+	do, fault := f.d.step("Truncate")
 	if do {
 		if err := f.file.Truncate(size); err != nil {
 			return err
@@ -246,7 +261,7 @@ func (f *faultFile) Sync() error {
 		started <- struct{}{}
 		<-gate
 	}
-	do, fault := f.d.step()
+	do, fault := f.d.step("Sync")
 	if do {
 		if err := f.file.Sync(); err != nil {
 			return err

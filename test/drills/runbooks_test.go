@@ -169,7 +169,7 @@ func (n *network) goesOn(member string) {
 	}
 	n.eventually(60e9, "the others go on", func() error {
 		st, err := n.status(member)
-		if err == nil && (st.Ledger.Height < before.Ledger.Height+2 || !of(st, member).Fresh) {
+		if err == nil && (st.Ledger.Height <= before.Ledger.Height || !of(st, member).Fresh) {
 			err = errors.New("no later block")
 		}
 		return err

@@ -279,11 +279,7 @@ func faultAt(t *testing.T, at int, fault error, persisted bool, indexRecords int
 			t.Fatal(err)
 		}
 	}
-	var before error
-	if len(held) > 0 { // else its folders may be half made
-		before = w.fsck()
-	}
-	if err := errors.Join(before, afterwards(w, held)); err != nil {
+	if err := errors.Join(w.fsck(), afterwards(w, held)); err != nil {
 		t.Fatalf("step %d, %d receipts held: %v", at, len(held), err)
 	}
 }

@@ -110,10 +110,8 @@ func powerCutsOf(t *testing.T, r *rand.Rand, most int, sum *powerCuts) (cuts int
 			sum.lost++
 		}
 		sum.mu.Unlock()
-		if len(held) > 0 { // else its folders may be half made
-			if err := w.fsck(); err != nil {
-				t.Fatalf("cut %d at operation %d of %d, before the restart: %v\n%s", cuts, at, d.ops, err, tree(w.dir))
-			}
+		if err := w.fsck(); err != nil {
+			t.Fatalf("cut %d at operation %d of %d, before the restart: %v\n%s", cuts, at, d.ops, err, tree(w.dir))
 		}
 		if r.IntN(3) == 0 {
 			continue // the next start meets the next cut

@@ -79,6 +79,10 @@ func (c *checker) checkArchive() error {
 			c.note(NoteUnknown, c.rel(filepath.Join(dir, n)), "")
 		}
 	}
+	if a.newest == 0 && a.unborn(dir) {
+		c.note(NoteEmpty, c.rel(dir), "the first start of the node was cut short")
+		return nil
+	}
 	a.total = a.weigh(dir)
 	c.progress(PhaseArchive, 0, a.total)
 	if err := a.pool.end(a.run(dir)); err != nil {
@@ -93,6 +97,20 @@ func (c *checker) checkArchive() error {
 	a.lostList.tell(c, dir)
 	c.progress(PhaseArchive, a.total, a.total)
 	return nil
+}
+
+// unborn says that the node has not come further than to make some of the
+// folders, which it does before it makes the index and the first journal.
+func (a *archiveRun) unborn(dir string) bool {
+	if _, err := os.Lstat(filepath.Join(dir, "index")); err == nil {
+		return false
+	}
+	for _, sub := range []string{"journal", "outbox", "batches"} {
+		if list, _, err := names(filepath.Join(dir, sub)); err != nil || len(list) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // weigh adds up the bytes to be read.

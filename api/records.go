@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -101,10 +102,12 @@ func (s *Server) getProof(c *gin.Context) error {
 		return err
 	}
 	applied(c, preferences{wait: d})
-	// Read again: the header and the stream's path exist only since the batch
-	// was closed, which may have been during the wait.
-	if stored, err = s.stored(c, id); err != nil {
-		return err
+	// The header and the stream's path exist only since the batch was closed, which
+	// may have been during the wait: then it is read again.
+	if slices.ContainsFunc(stored, func(st archive.Stored) bool { return st.Header == nil }) {
+		if stored, err = s.stored(c, id); err != nil {
+			return err
+		}
 	}
 	file, err := s.firstProof(stored)
 	if err != nil {

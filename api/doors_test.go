@@ -23,6 +23,13 @@ import (
 // bounded serves a node behind a listener with its bounds of connections.
 func bounded(t *testing.T, bounds api.Bounds) (n *apitest.TestNode, addr string) {
 	t.Helper()
+	n, door := listening(t, bounds)
+	return n, door.Addr().String()
+}
+
+// listening is bounded with the listener itself.
+func listening(t *testing.T, bounds api.Bounds) (n *apitest.TestNode, door net.Listener) {
+	t.Helper()
 	n = apitest.NewNode(t, apitest.Options{Bounds: bounds})
 	n.Ledger.Auto()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,14 +38,22 @@ func bounded(t *testing.T, bounds api.Bounds) (n *apitest.TestNode, addr string)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- n.Server.Serve(ctx, n.Server.Bound(ln)) }()
+	door = n.Server.Bound(ln)
+	go func() { done <- n.Server.Serve(ctx, door) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return n, ln.Addr().String()
+	return n, door
+}
+
+// allSilent waits until n connections are silent: a client has its answer before
+// the server knows that the connection is idle.
+func allSilent(t *testing.T, door net.Listener, n int) {
+	t.Helper()
+	waitFor(t, "all are silent", func() bool { return api.Silent(door) == n })
 }
 
 // from dials from an address of the loopback network.
@@ -79,13 +94,15 @@ func closed(t *testing.T, c net.Conn, within time.Duration) time.Duration {
 }
 
 func TestConnectionsOfOneAddress(t *testing.T) {
-	_, addr := bounded(t, api.Bounds{Connections: 8, AddressConnections: 3})
+	_, door := listening(t, api.Bounds{Connections: 8, AddressConnections: 3})
+	addr := door.Addr().String()
 	a := []net.Conn{from(t, "127.0.0.2", addr), from(t, "127.0.0.2", addr), from(t, "127.0.0.2", addr)}
 	other := from(t, "127.0.0.3", addr)
 	for _, c := range append(a, other) {
 		if got := health(c); got != 200 {
 			t.Fatalf("within the bounds: %d", got)
 		}
+		allSilent(t, door, 4)
 	}
 	// A fourth makes its own oldest go, and nobody else's.
 	if got := health(from(t, "127.0.0.2", addr)); got != 200 {
@@ -100,7 +117,8 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 }
 
 func TestConnectionsInAll(t *testing.T) {
-	_, addr := bounded(t, api.Bounds{Connections: 4, AddressConnections: 4})
+	_, door := listening(t, api.Bounds{Connections: 4, AddressConnections: 4})
+	addr := door.Addr().String()
 	var idle []net.Conn
 	for range 4 {
 		c := from(t, "127.0.0.2", addr)
@@ -108,6 +126,7 @@ func TestConnectionsInAll(t *testing.T) {
 			t.Fatal("within the bounds")
 		}
 		idle = append(idle, c)
+		allSilent(t, door, len(idle))
 	}
 	late := from(t, "127.0.0.3", addr)
 	if got := health(late); got != 200 {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net"
 	"net/http"
 	"regexp"
 	"time"
@@ -64,6 +65,14 @@ var Limits = map[string]int64{
 	"read_seconds":       int64(readTimeout / time.Second),
 	"body_bytes_second":  minBodyRate,
 	"idle_seconds":       int64(idleTimeout / time.Second),
+}
+
+// Silent is how many connections of a listener that Bound gave are silent.
+func Silent(ln net.Listener) int {
+	d := ln.(*door)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.silent.Len()
 }
 
 // HideAddresses is what the log keeps of a line of net/http.

@@ -85,8 +85,10 @@ func (v *view) leaves(stream uint8, index, n uint64) ([]merkle.Digest, error) {
 	return out, nil
 }
 
-// withBatch calls fn with a view of a batch, which is valid until fn returns.
-func (a *Archive) withBatch(seq uint64, fn func(*view) error) error {
+// withBatch calls fn with a view of the batch of a record, which is valid until
+// fn returns.
+func (a *Archive) withBatch(at locator, fn func(*view) error) error {
+	seq := at.seq
 	if b := a.unsealed(seq); b != nil {
 		b.mu.RLock()
 		if b.f != nil {
@@ -100,6 +102,7 @@ func (a *Archive) withBatch(seq uint64, fn func(*view) error) error {
 		return err
 	}
 	defer f.Close()
+	willNeed(f, int64(at.offset), groupStart)
 	foot, err := footerOf(path, f, seq)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -15,4 +16,18 @@ func uncache(path string) {
 	}
 	defer f.Close()
 	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice, see above
+}
+
+// willNeed asks the system to begin reading a part of a file. So what is wanted
+// from several places is waited for once and not for each. It is advice too.
+func willNeed(r io.ReaderAt, from, n int64) {
+	f, ok := r.(*os.File)
+	if !ok {
+		return
+	}
+	c, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = c.Control(func(fd uintptr) { _ = unix.Fadvise(int(fd), from, n, unix.FADV_WILLNEED) })
 }

@@ -92,11 +92,18 @@ func readFooter(r io.ReaderAt, size int64, seq uint64) (*footer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("footer: %w", err)
 	}
-	p := make([]byte, min(n, footerFixed+evidence.MaxTxBytes))
+	p := make([]byte, min(n, footerHead))
 	if _, err := r.ReadAt(p, start+frameHead); err != nil {
 		return nil, fmt.Errorf("reading the footer: %w", err)
 	}
 	f, err := decodeFooter(p, n)
+	if errors.Is(err, io.ErrUnexpectedEOF) && len(p) < n { // a header longer than ours are
+		p = make([]byte, min(n, footerFixed+evidence.MaxTxBytes))
+		if _, err := r.ReadAt(p, start+frameHead); err != nil {
+			return nil, fmt.Errorf("reading the footer: %w", err)
+		}
+		f, err = decodeFooter(p, n)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("footer: %w", err)
 	}
@@ -148,15 +155,29 @@ func (s streamNodes) Node(level uint8, index uint64) (merkle.Digest, error) {
 	if level >= 64 || index >= s.size>>level {
 		return merkle.Digest{}, fmt.Errorf("no complete node in a stream of %d records", s.size)
 	}
+	var b [pairSize]byte
+	if _, err := s.r.ReadAt(b[:], s.place(level, index)); err != nil {
+		return merkle.Digest{}, fmt.Errorf("reading a node: %w", err)
+	}
+	return toPair(b[:]), nil
+}
+
+// place is the offset of a node.
+func (s streamNodes) place(level uint8, index uint64) int64 {
 	at := s.at
 	for l := range level {
 		at += int64(s.size>>l) * pairSize
 	}
-	var b [pairSize]byte
-	if _, err := s.r.ReadAt(b[:], at+int64(index)*pairSize); err != nil {
-		return merkle.Digest{}, fmt.Errorf("reading a node: %w", err)
-	}
-	return toPair(b[:]), nil
+	return at + int64(index)*pairSize
+}
+
+// ahead is a stream whose nodes are only asked for ahead.
+type ahead struct{ streamNodes }
+
+// Node implements merkle.NodeReader.
+func (s ahead) Node(level uint8, index uint64) (merkle.Digest, error) {
+	willNeed(s.r, s.place(level, index), pairSize)
+	return merkle.Digest{}, nil
 }
 
 // leaves reads n leaves from index on in one go.

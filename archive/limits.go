@@ -131,6 +131,14 @@ const (
 	keptVerifiers = 64
 	verifierAfter = 16
 	keptCounts    = 1024
+	// groupStart is read ahead of a group: head, tables and receipt of a thousand
+	// records.
+	groupStart = 20 << 10
+	// footerHead is read of a footer at first: a header has about 1 KiB.
+	footerHead = 4 << 10
+	// readAheadRecords is for how many records of a group all parts are asked for
+	// ahead.
+	readAheadRecords = 4
 	// keptBytes is how much of closed batches the system may keep in memory: two
 	// seconds at full load, days at an ordinary one.
 	keptBytes = 256 << 20

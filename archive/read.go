@@ -119,8 +119,8 @@ func (a *Archive) loadAll(at []locator) ([]Stored, error) {
 		for n < len(at) && at[n].group() == at[0].group() {
 			n++
 		}
-		err := a.withBatch(at[0].seq, func(v *view) error {
-			g, err := openGroup(v, at[0].offset)
+		err := a.withBatch(at[0], func(v *view) error {
+			g, err := openGroup(v, at[:n])
 			if err != nil {
 				return err
 			}
@@ -143,7 +143,7 @@ func (a *Archive) loadAll(at []locator) ([]Stored, error) {
 
 // pairAt reads the pair of the submission of a record.
 func (a *Archive) pairAt(at locator) (pair merkle.Digest, err error) {
-	err = a.withBatch(at.seq, func(v *view) error {
+	err = a.withBatch(at, func(v *view) error {
 		g, err := openTables(v, at.offset)
 		if err != nil {
 			return err
@@ -226,18 +226,16 @@ func openTables(v *view, offset uint32) (*groupView, error) {
 
 // openGroup reads what all records of a group share and checks it: the receipt
 // head must be over the leaves that the batch has for them.
-func openGroup(v *view, offset uint32) (*groupView, error) {
-	g, err := openTables(v, offset)
+func openGroup(v *view, wanted []locator) (*groupView, error) {
+	g, err := openTables(v, wanted[0].offset)
 	if err != nil {
 		return nil, err
 	}
+	g.readAhead(wanted)
 	if g.head, err = g.read(g.layout.head); err != nil {
 		return nil, err
 	}
-	var counts [3]uint64
-	for _, r := range g.layout.records {
-		counts[r.stream]++
-	}
+	counts := g.counts(len(g.layout.records))
 	var streams [3][]merkle.Digest
 	for i := range streams {
 		if streams[i], err = v.leaves(uint8(i), uint64(g.layout.base[i]), counts[i]); err != nil {
@@ -262,6 +260,40 @@ func openGroup(v *view, offset uint32) (*groupView, error) {
 		return nil, g.corrupt("the receipt is not over the records")
 	}
 	return g, nil
+}
+
+// counts is how many of the first n records are in each stream.
+func (g *groupView) counts(n int) (counts [3]uint64) {
+	for _, r := range g.layout.records[:n] {
+		counts[r.stream]++
+	}
+	return counts
+}
+
+// readAhead asks for all that records of the group will be made of. Where a page
+// of records is wanted, the later ones are near the first.
+func (g *groupView) readAhead(wanted []locator) {
+	if g.v.foot == nil {
+		return
+	}
+	ask := func(s span) { willNeed(g.v.r, g.at+int64(s.from), int64(s.len)) }
+	ask(g.layout.head)
+	for i, n := range g.counts(len(g.layout.records)) {
+		leaves := g.v.foot.stream(g.v.r, uint8(i))
+		willNeed(g.v.r, leaves.place(0, uint64(g.layout.base[i])), int64(n)*pairSize)
+	}
+	for _, l := range wanted[:min(len(wanted), readAheadRecords)] {
+		if uint64(l.position) >= uint64(len(g.layout.records)) {
+			return // which is found out when it is read
+		}
+		r := g.layout.records[l.position]
+		ask(r.span)
+		ask(g.layout.statements[r.statement])
+		ask(g.layout.pairs[r.statement])
+		nodes := ahead{g.v.foot.stream(g.v.r, r.stream)}
+		index := uint64(g.layout.base[r.stream]) + g.counts(int(l.position))[r.stream]
+		_, _ = merkle.InclusionAt(index, nodes.size, nodes) // only asked for; it is made when all is there
+	}
 }
 
 // statement reads a statement of the group and the tree under it.
@@ -318,12 +350,7 @@ func (g *groupView) stored(node string, position uint32) (Stored, error) {
 	if merkle.LeafHash(data) != leaf {
 		return Stored{}, g.corrupt("record %d is not the one that was stored", position)
 	}
-	index := uint64(g.layout.base[r.stream])
-	for _, before := range g.layout.records[:position] {
-		if before.stream == r.stream {
-			index++
-		}
-	}
+	index := uint64(g.layout.base[r.stream]) + g.counts(int(position))[r.stream]
 	s, err := makeStored(node, g.v.seq, data, r, index, st, g.head, g.receipt, uint64(position))
 	if err != nil || g.v.foot == nil {
 		return s, err

@@ -37,7 +37,7 @@ func (s *Server) prove(st *archive.Stored) ([]byte, error) {
 	if f, err = proof.Parse(out); err != nil {
 		return nil, tampered(fmt.Errorf("reading the own proof of %s: %w", st.ID, err))
 	}
-	report := proof.Verify(f, s.cfg.Chain.Policy(), nil, proof.Options{})
+	report := proof.Verify(f, s.cfg.Chain.Policy(), nil, proof.Options{Open: s.opened.open})
 	if report.Result != proof.Proved {
 		return nil, tampered(fmt.Errorf("own proof of %s is %s: %s", st.ID, report.Result, failedSteps(report)))
 	}

@@ -26,6 +26,10 @@ const (
 	// largest ledger is x035/x184/x372/x088/831.p/255.
 	maxTilePath = 29
 
+	// keptNotes is how many opened checkpoints are kept for the checking of proofs;
+	// one is some KiB.
+	keptNotes = 64
+
 	// fullTileAge and partialTileAge are how long a reader may keep a tile. A full
 	// one never changes; neither does a partial one, but nobody asks for it again
 	// once the ledger has grown.

@@ -46,6 +46,7 @@ type Server struct {
 	genesis *evidence.Genesis
 	handler http.Handler
 	reads   verifier
+	opened  *opened
 
 	limits      Bounds
 	addresses   *buckets[netip.Addr]
@@ -74,7 +75,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, now: cfg.Now, genesis: g,
-		waiters: make(chan struct{}, maxWaiters), draining: make(chan struct{}),
+		waiters: make(chan struct{}, maxWaiters), draining: make(chan struct{}), opened: newOpened(),
 	}
 	if s.log == nil {
 		s.log = slog.Default()

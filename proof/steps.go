@@ -171,7 +171,11 @@ func (v *verifier) received() {
 
 // openNote opens the note before the steps that need its epoch.
 func (v *verifier) openNote() {
-	s, err := checkpoint.Open(v.f.Checkpoint, v.p, checkpoint.Options{Second: v.opt.Second})
+	open := v.opt.Open
+	if open == nil {
+		open = checkpoint.Open
+	}
+	s, err := open(v.f.Checkpoint, v.p, checkpoint.Options{Second: v.opt.Second})
 	if err != nil {
 		v.noteErr = err
 		v.disagree = v.disagree || errors.Is(err, gm.ErrDisagree)

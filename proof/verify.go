@@ -28,6 +28,10 @@ type Options struct {
 	Second bool
 	// PolicyDigest is the pair of the policy file's bytes, for the report.
 	PolicyDigest merkle.Digest
+	// Open stands in for [checkpoint.Open] where it is given: a server that checks
+	// many of its own proofs under one checkpoint opens that once. It must give what
+	// checkpoint.Open gives. The verifier sets none.
+	Open func(note []byte, p *checkpoint.Policy, opt checkpoint.Options) (*checkpoint.Sealed, error)
 }
 
 // verifier walks the steps; each method is one step.

@@ -94,7 +94,7 @@ load() { # name, options of qifeng bench…
   local name=$1
   shift
   say "$name: qifeng bench $*"
-  part "$qifeng" bench --home "$work/net/vendor-a" --pid "$pids" --chain-dir "$work/net/vendor-a/data/chain" \
+  part "$qifeng" bench --home "$net/vendor-a" --pid "$pids" --chain-dir "$net/vendor-a/data/chain" \
     --name "$name" --json "$out/$name.json" --commit "$commit" --lang en "$@"
 }
 
@@ -111,10 +111,11 @@ echo_server() { # seconds, connections
 
 network() {
   say "a network of four members, each its own process"
-  "$qifeng" devnet --dir "$work/net" --port 0 --lang en >"$work/net.out" 2>"$work/net.err" & started+=($!)
+  net=$(mktemp -d "$work/net.XXXX")
+  "$qifeng" devnet --dir "$net" --port 0 --lang en >"$work/net.out" 2>"$work/net.err" & started+=($!)
   wait_for "$work/net.out" '^the network of four members is ready' "$!" || { cat "$work/net.err" >&2; exit 1; }
-  pids=$(pid_of "$work/net/vendor-a")
-  for member in court-a notary-a arbitration-a; do pids+=,$(pid_of "$work/net/$member"); done
+  pids=$(pid_of "$net/vendor-a")
+  for member in court-a notary-a arbitration-a; do pids+=,$(pid_of "$net/$member"); done
 }
 
 say "building bin/qifeng at $commit"
@@ -149,9 +150,15 @@ full)
 size)
   limits 1s
   network
-  load size-0 --records 100 --connections 24 --duration 20s --lookups 1000
+  # A fresh network before and after the filled one: what differs between those two is the machine.
+  load size-0 --records 100 --connections 24 --duration 15s --lookups 1000
   load size-fill --records 1000 --connections 8 --duration 6h --warmup 0s --total "${size}000000" --samples-per-second 2 --lookups 2000
-  load size-"$size"M --records 100 --connections 24 --duration 20s
+  load size-"$size"M --records 100 --connections 24 --duration 15s
+  sleep 45 # the index goes on merging what came in at full speed
+  load size-"$size"M-rested --records 100 --connections 24 --duration 15s --lookups 2000
+  stop
+  network
+  load size-0-again --records 100 --connections 24 --duration 15s --lookups 1000
   ;;
 soak)
   network

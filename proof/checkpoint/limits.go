@@ -40,6 +40,13 @@ const (
 	// one terminal column.
 	MaxMemberID = 32
 
+	// maxKeyName bounds the name of a witness. C2SP tlog-cosignature commits to
+	// names of 1 to 255 bytes.
+	maxKeyName = 255
+
+	// maxVkey is the longest verifier key: name, key id, type and key in base64.
+	maxVkey = maxKeyName + 1 + 8 + 1 + 44
+
 	// MinNeutralRoles is the least number of different neutral roles in a
 	// quorum. With one of them, vendors alone can never seal.
 	MinNeutralRoles = 1

@@ -122,23 +122,33 @@ func FuzzDatabaseLog(f *testing.F) {
 }
 
 func FuzzWriteAheadLog(f *testing.F) {
-	msg := []byte("hello")
-	b := binary.BigEndian.AppendUint32(nil, crc32.Checksum(msg, castagnoli))
-	b = append(binary.BigEndian.AppendUint32(b, uint32(len(msg))), msg...)
-	f.Add(b)
-	f.Add(b[:10])
+	one := walMessage("\n\x00hello")
+	f.Add(one)
+	f.Add(one[:10])
+	f.Add(append(bytes.Clone(one[:10]), one...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		blocks := &blocks{vals: types.NewValidatorSet(nil)}
-		at, why, err := badMessage(bytes.NewReader(data), int64(len(data)), blocks.ours)
-		if why == errCut {
-			if _, err := messageAfter(bytes.NewReader(data), int64(len(data)), at); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err != nil || at >= 0 && why == nil || at > int64(len(data)) {
+		r, size := bytes.NewReader(data), int64(len(data))
+		at, why, err := badMessage(r, 0, size, blocks.ours)
+		if err != nil || at >= 0 && why == nil || at > size {
 			t.Fatalf("%d, %v, %v", at, why, err)
 		}
+		if at < 0 {
+			return
+		}
+		next, err := nextMessage(r, at, size)
+		if err != nil || next >= 0 && (next <= at || next >= size) {
+			t.Fatalf("behind %d: %d, %v", at, next, err)
+		}
+		if cut, _, err := cutMessage(r, at, next, size); err != nil || cut && next < 0 {
+			t.Fatalf("at %d before %d: %v, %v", at, next, cut, err)
+		}
 	})
+}
+
+func walMessage(s string) []byte {
+	b := binary.BigEndian.AppendUint32(nil, crc32.Checksum([]byte(s), castagnoli))
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
 }
 
 func FuzzSmallFiles(f *testing.F) {

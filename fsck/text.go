@@ -54,6 +54,7 @@ const (
 	NoteAdminGone Code = "admin-elsewhere" // the admin key is not here
 	NoteNoWAL     Code = "no-wal"          // CometBFT's write-ahead log is not there
 	NoteWALCut    Code = "wal-cut"         // CometBFT has cut its log and gone on
+	NoteWALGoneOn Code = "wal-gone-on"     // CometBFT has gone on behind a message that was cut
 )
 
 type words struct{ what, means, do [2]string } // Chinese, English
@@ -152,6 +153,7 @@ var texts = map[Code]words{
 	NoteUnknown:   {what: [2]string{"没有程序读取的文件", "a file that nothing reads"}},
 	NoteAdminGone: {what: [2]string{"管理密钥不在此处（这样更好）", "the admin key is not here, which is better"}},
 	NoteWALCut:    {what: [2]string{"CometBFT 曾在断裂处截断预写日志后继续运行，这是截断前的副本，可以删除", "CometBFT has cut its write-ahead log where it was broken, and gone on; this is the copy from before, which may be removed"}},
+	NoteWALGoneOn: {what: [2]string{"磁盘写满或进程结束时，CometBFT 的预写日志有一条消息未写完，之后的消息接着写在它后面；该日志不是证据，无需处理", "a full disk or the end of the process has cut a message of CometBFT's write-ahead log, and the next ones stand behind it; the log is no evidence, and nothing is to be done"}},
 	NoteNoWAL:     {what: [2]string{"CometBFT 的预写日志不在；节点启动时会新建，最后一个高度若未完成则从其他成员取得", "CometBFT's write-ahead log is not there; the node makes a new one, and gets a height that was not finished from the others"}},
 }
 

@@ -14,7 +14,14 @@ import (
 )
 
 // wal reads CometBFT's write-ahead log: CRC-32C (4, big-endian), length (4),
-// message, again and again. CometBFT repairs an end that a crash has left.
+// message, again and again. A crash may cut the last message, and so does a disk
+// that is full. CometBFT repairs that when it reads its log at the next start; a
+// node that has blocks to fetch first does not read it, and writes on behind the cut.
+//
+// The log is no evidence: it is for the last height alone, and whoever can write
+// here can as well remove it. What is said of it is whether a disk has damaged it.
+// Who cuts a message and joins what is left hides it from this check, and gains
+// that the node asks the others for a height that it had not finished.
 func (b *blocks) wal() error {
 	dir := b.c.data("chain", "comet", "data", "cs.wal")
 	list, _, err := names(dir)
@@ -75,61 +82,136 @@ func (b *blocks) walFile(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	bad, why, err := badMessage(f, st.Size(), b.ours)
-	if err != nil || bad < 0 {
-		return reading(path, err)
-	}
-	if errors.Is(why, errCut) {
-		if why, err = messageAfter(f, st.Size(), bad); err != nil {
+	for off := int64(0); ; {
+		bad, why, err := badMessage(f, off, st.Size(), b.ours)
+		if err != nil || bad < 0 {
 			return reading(path, err)
 		}
-	}
-	return c.tornOr(path, f, st.Size(), bad, why, CodeWAL)
-}
-
-// messageAfter looks for a good message behind one that claims more bytes than
-// there are: then its length was changed.
-func messageAfter(r io.ReaderAt, size, bad int64) (why, err error) {
-	b := make([]byte, min(size-bad, maxMessage))
-	if _, err := r.ReadAt(b, bad); err != nil {
-		return nil, err
-	}
-	for at := 1; at+8 < len(b); at++ {
-		n := int(binary.BigEndian.Uint32(b[at+4:]))
-		if n > 0 && n < 1<<16 && at+8+n <= len(b) && crc32.Checksum(b[at+8:at+8+n], castagnoli) == binary.BigEndian.Uint32(b[at:]) {
-			return fmt.Errorf("a message reaches beyond a good one at offset %d", bad+int64(at)), nil
+		next, err := nextMessage(f, bad, st.Size())
+		if err != nil {
+			return reading(path, err)
 		}
+		cut, other, err := cutMessage(f, bad, next, st.Size())
+		if err != nil {
+			return reading(path, err)
+		}
+		if other != nil {
+			why = other
+		}
+		if !cut {
+			return c.tornOr(path, f, st.Size(), bad, why, CodeWAL)
+		}
+		n := c.note(NoteWALGoneOn, c.rel(path), "%d bytes of a message", next-bad)
+		n.Places = append(n.Places, Place{"offset", uint64(bad)})
+		off = next
 	}
-	return errCut, nil
 }
 
-func badMessage(r io.ReaderAt, size int64, take func([]byte) error) (at int64, why, err error) {
-	var head [8]byte
+// cutMessage judges a message that is not good by where the next good one begins,
+// -1 if there is none. It is cut if that one begins before its end, and the bytes
+// that are there are not what its checksum is of: else all of it is there, and its
+// length was changed, which why says.
+func cutMessage(r io.ReaderAt, bad, next, size int64) (cut bool, why, err error) {
+	if next >= 0 && next < bad+walHead {
+		return true, nil, nil // not even its head was written
+	}
+	end := next
+	if next < 0 {
+		end = size
+	}
+	if end < bad+walHead {
+		return false, nil, nil
+	}
+	var head [walHead]byte
+	if _, err := r.ReadAt(head[:], bad); err != nil {
+		return false, nil, err
+	}
+	n := int64(binary.BigEndian.Uint32(head[4:]))
+	if end-bad > walHead+maxMessage || end >= bad+walHead+n {
+		return false, nil, nil
+	}
+	there := make([]byte, end-bad-walHead)
+	if _, err := r.ReadAt(there, bad+walHead); err != nil && len(there) > 0 { // nothing may be read at the end
+		return false, nil, err
+	}
+	if crc32.Checksum(there, castagnoli) == binary.BigEndian.Uint32(head[:]) {
+		return false, fmt.Errorf("a message is whole with %d bytes, and states %d", len(there), n), nil
+	}
+	if n > maxMessage {
+		return false, nil, nil // nobody has begun to write that
+	}
+	return next >= 0, nil, nil
+}
+
+// nextMessage returns where the first good message behind a bad one begins, -1 if
+// none does before that could have ended.
+func nextMessage(r io.ReaderAt, bad, size int64) (int64, error) {
+	buf := make([]byte, 64<<10)
+	limit := min(size, bad+walHead+maxMessage)
+	for from := bad + 1; from+walLeast <= limit; {
+		b := buf[:min(int64(len(buf)), size-from)]
+		if _, err := r.ReadAt(b, from); err != nil {
+			return -1, err
+		}
+		for at := range len(b) - walLeast + 1 {
+			good, err := messageAt(r, b[at:], from+int64(at), size)
+			if good || err != nil {
+				return from + int64(at), err
+			}
+		}
+		from += int64(len(b) - walLeast + 1)
+	}
+	return -1, nil
+}
+
+// messageAt says whether a good message begins at an offset, where b is.
+func messageAt(r io.ReaderAt, b []byte, at, size int64) (bool, error) {
+	n := int64(binary.BigEndian.Uint32(b[4:]))
+	if b[walHead] != walFirst || n < walLeast-walHead || n > maxMessage || at+walHead+n > size {
+		return false, nil
+	}
+	msg := make([]byte, n)
+	if _, err := r.ReadAt(msg, at+walHead); err != nil {
+		return false, err
+	}
+	return crc32.Checksum(msg, castagnoli) == binary.BigEndian.Uint32(b), nil
+}
+
+const (
+	walHead  = 8               // checksum and length
+	walFirst = 0x0a            // what each message begins with: the tag of its time
+	walLeast = walHead + 1 + 1 // the shortest has an empty time
+)
+
+// badMessage returns the offset of the first message from an offset on that is not
+// good, -1 if all are.
+func badMessage(r io.ReaderAt, off, size int64, take func([]byte) error) (at int64, why, err error) {
+	var head [walHead]byte
 	var buf []byte
-	for off := int64(0); off < size; {
-		if size-off < int64(len(head)) {
+	for off < size {
+		if size-off < walHead {
 			return off, errCut, nil
 		}
 		if _, err := r.ReadAt(head[:], off); err != nil {
 			return 0, nil, err
 		}
 		n := int64(binary.BigEndian.Uint32(head[4:]))
-		if n > maxMessage {
+		if n > maxMessage || n < walLeast-walHead {
 			return off, fmt.Errorf("a message of %d bytes", n), nil
 		}
-		end := min(off+8+n, size)
+		end := min(off+walHead+n, size)
 		if int64(cap(buf)) < n {
 			buf = make([]byte, n)
 		}
-		b := buf[:end-off-8]
-		if _, err := r.ReadAt(b, off+8); err != nil && len(b) > 0 { // nothing may be read at the end
+		b := buf[:end-off-walHead]
+		if _, err := r.ReadAt(b, off+walHead); err != nil && len(b) > 0 { // nothing may be read at the end
 			return 0, nil, err
 		}
 		good := crc32.Checksum(b, castagnoli) == binary.BigEndian.Uint32(head[:])
 		switch {
-		case off+8+n > size && !good:
+		case off+walHead+n > size && !good:
 			return off, errCut, nil
-		case !good || off+8+n > size:
+		case !good || off+walHead+n > size:
 			return off, errors.New("a message does not match its checksum or length"), nil
 		}
 		if why := take(b); why != nil {

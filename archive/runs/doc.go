@@ -16,8 +16,8 @@
 //     runs only with everything before it: up to Durable nothing is missing.
 //   - What Add returned for is found from then on, without any gap while a table
 //     becomes a run or runs become one.
-//   - Memory grows by 12 bits a record (filters) and 8 bytes a block of 255
-//     entries; the tables are bounded.
+//   - Memory grows by 12 bits a record (filters, outside the collected heap) and
+//     8 bytes a block of 255 entries; the tables are bounded.
 //
 // # Who may lie to it
 //

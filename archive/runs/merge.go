@@ -204,10 +204,12 @@ func (s *Store) create(h header, fill func(*writer) error) (*run, error) {
 		err = s.disk.Move(path+tmpSuffix, path)
 	}
 	if err != nil {
+		giveBack(w.filter)
 		return nil, errors.Join(err, ignoreMissing(s.disk.Remove(path+tmpSuffix)))
 	}
 	f, err := s.disk.Open(path)
 	if err != nil {
+		giveBack(w.filter)
 		return nil, fmt.Errorf("opening a run: %w", err)
 	}
 	return newRun(h, path, f, w.fences, w.filter), nil

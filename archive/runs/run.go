@@ -103,7 +103,7 @@ type run struct {
 	f      File
 	idPart section
 	list   section
-	filter filter
+	filter filter // borrowed
 
 	sets   atomic.Int32 // that it is in
 	remove atomic.Bool  // when it is in none any more
@@ -139,6 +139,12 @@ func newRun(h header, path string, f File, fences []Print, filter filter) *run {
 		idPart: section{1, h.ids, fences[:n]}, list: section{1 + n, h.lists, fences[n:]}}
 }
 
+// close gives the file and the filter back; nobody looks into the run any more.
+func (r *run) close() error {
+	giveBack(r.filter)
+	return r.f.Close()
+}
+
 func (r *run) damaged(format string, args ...any) error {
 	return &DamagedError{r.path, fmt.Sprintf(format, args...)}
 }
@@ -164,32 +170,36 @@ func load(path string, f File) (*run, error) {
 		return nil, r.damaged("it has %d bytes where its head says %d", st.Size(), h.size())
 	}
 	at := h.blocks() * blockSize
-	raw, err := r.table(at, h.fencesSize())
+	raw := make([]byte, h.fencesSize())
+	if err := r.fillTable(raw, at); err != nil {
+		return nil, err
+	}
+	raw = raw[:len(raw)-blockTail]
+	filter, err := borrow(filterSize(h.ids) + blockTail)
 	if err != nil {
 		return nil, err
 	}
-	filter, err := r.table(at+h.fencesSize(), filterSize(h.ids)+blockTail)
-	if err != nil {
+	if err := r.fillTable(filter, at+h.fencesSize()); err != nil {
+		giveBack(filter)
 		return nil, err
 	}
 	fences := make([]Print, len(raw)/8)
 	for i := range fences {
 		fences[i] = Print(binary.BigEndian.Uint64(raw[8*i:]))
 	}
-	return newRun(h, path, f, fences, filter), nil
+	return newRun(h, path, f, fences, filter[:filterSize(h.ids)]), nil
 }
 
-// table reads a table that ends in its checksum, and returns it without.
-func (r *run) table(at, size int64) ([]byte, error) {
-	b := make([]byte, size)
+// fillTable reads a table, which ends in its checksum.
+func (r *run) fillTable(b []byte, at int64) error {
 	if _, err := r.f.ReadAt(b, at); err != nil {
-		return nil, r.readError(err)
+		return r.readError(err)
 	}
 	n := len(b) - blockTail
 	if binary.BigEndian.Uint32(b[n:]) != checksum(b[:n], at/blockSize) {
-		return nil, r.damaged("the table at byte %d does not match its checksum", at)
+		return r.damaged("the table at byte %d does not match its checksum", at)
 	}
-	return b[:n], nil
+	return nil
 }
 
 func (r *run) readError(err error) error {
@@ -278,7 +288,7 @@ func (r *run) release(d Disk) {
 	if r.sets.Add(-1) > 0 {
 		return
 	}
-	r.f.Close() // it was only read
+	r.close() // it was only read
 	if r.remove.Load() {
 		d.Remove(r.path) //nolint:errcheck // what stays is removed at the next start
 	}

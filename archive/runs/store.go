@@ -157,11 +157,11 @@ func (s *Store) openRuns(numbers []uint64) (err error) {
 	for _, n := range numbers {
 		r, err := openRun(s.disk, filepath.Join(s.dir, runName(n)))
 		if err == nil && (r.number != n || !r.first.After(s.newest)) {
-			err = errors.Join(r.damaged("it is another run than its name and its place say"), r.f.Close())
+			err = errors.Join(r.damaged("it is another run than its name and its place say"), r.close())
 		}
 		if err != nil {
 			for _, r := range live {
-				r.f.Close()
+				r.close()
 			}
 			return err
 		}
@@ -287,7 +287,7 @@ func (s *Store) replace(old []*run, r *run) error {
 	live, failed := slices.Clone(s.set.runs), s.failed
 	s.mu.RUnlock()
 	if failed != nil { // perhaps the manifest is gone: it must not come back
-		return errors.Join(errQuit, r.f.Close())
+		return errors.Join(errQuit, r.close())
 	}
 	if len(old) == 0 {
 		live = append(live, r)
@@ -300,7 +300,7 @@ func (s *Store) replace(old []*run, r *run) error {
 		m.numbers = append(m.numbers, r.number)
 	}
 	if err := writeManifest(s.disk, s.dir, m); err != nil {
-		return errors.Join(err, r.f.Close())
+		return errors.Join(err, r.close())
 	}
 	for _, r := range old {
 		r.remove.Store(true)

@@ -16,7 +16,7 @@ type writer struct {
 	at     int64  // where buf begins in the file
 	synced int64
 	fences []Print
-	filter filter
+	filter filter // borrowed
 	within int // entries in the block that is being filled
 	left   [2]int64
 	part   int    // 0 for the ids, 1 for the lists
@@ -31,8 +31,12 @@ func newWriter(d Disk, path string, h header) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating a run: %w", err)
 	}
+	filter, err := borrow(filterSize(h.ids))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	w := &writer{header: h, path: path, f: f, left: [2]int64{h.ids, h.lists},
-		fences: make([]Print, 0, h.blocks()-1), filter: make(filter, filterSize(h.ids))}
+		fences: make([]Print, 0, h.blocks()-1), filter: filter}
 	w.buf = append(make([]byte, 0, chunk+blockSize), h.encode()...)
 	return w, nil
 }

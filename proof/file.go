@@ -5,7 +5,6 @@ import (
 
 	"qifeng/evidence"
 	"qifeng/evidence/canon"
-	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
 )
 
@@ -15,7 +14,7 @@ const (
 )
 
 // File is a proof file. Batch, Key and Checkpoint stand together; without them
-// the file says only that the record was accepted.
+// the file says only that the record was accepted, and has no anchors.
 type File struct {
 	Chain      string // chain id
 	Record     []byte // canonical bytes: the leaf data
@@ -24,6 +23,8 @@ type File struct {
 	Batch      *BatchPart
 	Key        *KeyPart
 	Checkpoint []byte // signed note
+	// Anchors are held by outside witnesses: 0 to MaxAnchors, by rising kind and name.
+	Anchors []Anchor
 
 	record    *evidence.Record
 	statement *evidence.Statement
@@ -106,18 +107,11 @@ func parseCanonical(data []byte) (*File, error) {
 func (f *File) decodeField(d *canon.Decoder, key string) {
 	switch key {
 	case "anchors":
-		for range d.Array(0, 0) { // no kind of anchor is defined in version 1 yet
-			d.Raw()
-		}
+		f.Anchors = decodeAnchors(d, MaxAnchors)
 	case "batch":
 		f.Batch = decodeBatchPart(d)
 	case "chain":
-		f.Chain = d.String(64)
-		if d.Err() == nil {
-			if err := checkpoint.CheckChainID(f.Chain); err != nil {
-				d.Fail("%v", err)
-			}
-		}
+		f.Chain = decodeChain(d)
 	case "checkpoint":
 		f.Checkpoint = []byte(d.Text(maxNote))
 	case "key":
@@ -195,6 +189,9 @@ func (f *File) checkParts(d *canon.Decoder) {
 	if n != 0 && n != 3 {
 		d.Fail("has only some of batch, key and checkpoint; they stand together or not at all")
 	}
+	if n == 0 && len(f.Anchors) > 0 {
+		d.Fail("has anchors and no checkpoint")
+	}
 }
 
 // parseParts reads the documents inside.
@@ -245,7 +242,8 @@ func (f *File) Compact() ([]byte, error) {
 
 func (f *File) canonical() []byte {
 	w := canon.NewWriter(make([]byte, 0, 2*(len(f.Record)+len(f.Statement.Signed)+len(f.Receipt.Head))))
-	w.Object().Key("anchors").Array().EndArray()
+	w.Object().Key("anchors")
+	writeAnchors(w, f.Anchors)
 	if b := f.Batch; b != nil {
 		w.Key("batch").Object().Key("entry").String(string(b.Entry)).Key("index").Int(b.Index).Key("path").Digests(b.Path).
 			Key("stream_index").Int(b.StreamIndex).Key("stream_path").Digests(b.StreamPath).EndObject()

@@ -81,7 +81,14 @@ type Report struct {
 	LedgerSize uint64     // of the checkpoint; 0 if there is none
 	SealedTime time.Time  // zero unless the quorum is met
 	Seals      []SealTime // that count
+
+	Anchors []AnchorReport // of the file and of its companion, whatever came of them
+	Roots   *RootsInfo     // nil where no anchor roots were given
+	Bracket *Bracket       // nil where there is no anchor, or the quorum is not met
 }
+
+// RootsInfo names the anchor roots that the report was made under.
+type RootsInfo struct{ SM3, SHA256 string } // hex, of the file's bytes as given
 
 // PolicyInfo names the policy that the report was made under, by its digests,
 // so that a reader can compare them with the copy in the court's safe.
@@ -90,9 +97,19 @@ type PolicyInfo struct {
 	SM3, SHA256 string // hex, of the policy file's bytes as given
 }
 
-// NotLaterThan is the end of the second in which the quorum was met: seals are
-// dated in whole seconds, rounded down. Zero unless it was met.
+// NotLaterThan is the time by which the record existed, by the strongest source
+// that verified ([Bracket]); without anchors that is the quorum. Zero unless the
+// quorum was met.
 func (r *Report) NotLaterThan() time.Time {
+	if r.Bracket != nil {
+		return r.Bracket.NotLaterThan
+	}
+	return r.quorumTime()
+}
+
+// quorumTime is the end of the second in which the quorum was met: seals are dated
+// in whole seconds, rounded down. Zero unless it was met.
+func (r *Report) quorumTime() time.Time {
 	if r.SealedTime.IsZero() {
 		return time.Time{}
 	}

@@ -171,28 +171,35 @@ func (v *verifier) received() {
 
 // openNote opens the note before the steps that need its epoch.
 func (v *verifier) openNote() {
-	open := v.opt.Open
-	if open == nil {
-		open = checkpoint.Open
-	}
-	s, err := open(v.f.Checkpoint, v.p, checkpoint.Options{Second: v.opt.Second})
+	s, err := v.openWith(v.f.Checkpoint)
 	if err != nil {
 		v.noteErr = err
 		v.disagree = v.disagree || errors.Is(err, gm.ErrDisagree)
 		return
 	}
+	v.notes = map[string]*checkpoint.Sealed{string(v.f.Checkpoint): s}
 	v.sealed = s
 	v.r.LedgerSize = s.Size
 	for _, seal := range s.Seals {
 		m, _ := s.Epoch.Member(seal.Member)
 		v.r.Seals = append(v.r.Seals, SealTime{seal.Member, m.Role, time.Unix(seal.Time, 0).UTC()})
-		if v.opt.Second {
-			v.second++
-		}
 	}
 	if s.Met {
 		v.r.SealedTime = time.Unix(s.SealedTime, 0).UTC()
 	}
+}
+
+// openWith opens a note under the policy, with both SM2 libraries where asked.
+func (v *verifier) openWith(note []byte) (*checkpoint.Sealed, error) {
+	open := v.opt.Open
+	if open == nil {
+		open = checkpoint.Open
+	}
+	s, err := open(note, v.p, checkpoint.Options{Second: v.opt.Second})
+	if err == nil && v.opt.Second {
+		v.second += len(s.Seals)
+	}
+	return s, err
 }
 
 // entry checks that data is entry index of the sealed ledger.
@@ -305,6 +312,9 @@ func (v *verifier) times() {
 		v.absent(StepTimes, "提交方所称采集时间 %s 晚于受理时间 %s：提交方的时钟不可依赖",
 			"the submitter says captured at %s, after it was received at %s: do not rely on the submitter's clock",
 			millis(s.CapturedAt), millis(in.ReceivedAt))
+	case v.r.Bracket != nil && len(v.r.Bracket.Impossible) > 0:
+		w := v.r.Bracket.disorder()
+		v.add(StepTimes, StepNotPresent, Words{w.ZH + "：两个时钟至少有一个不可依赖", w.EN + ": at least one of the two clocks cannot be relied on"})
 	default:
 		v.proved(StepTimes, "次序一致：采集 %s（提交方称）→ 受理（节点称，其后 %s）→ 会签 %s",
 			"in order: captured %s (the submitter says), received %s later (the node says), sealed %s",
@@ -330,11 +340,6 @@ func (v *verifier) secondOpinion() {
 		v.proved(StepSecondOpinion, "第二套国密实现复核 %d 处 SM2 签名与 SM3 摘要，结论相同",
 			"a second SM implementation checked %d SM2 signatures and SM3 digests and agrees", v.second)
 	}
-}
-
-// anchors: version 1 defines none yet; Parse refuses any.
-func (v *verifier) anchors() {
-	v.absent(StepAnchors, "没有联盟之外的锚定", "no anchor outside the consortium")
 }
 
 // unsealed adds the steps of a file that holds only a receipt.

@@ -28,6 +28,13 @@ type Options struct {
 	Second bool
 	// PolicyDigest is the pair of the policy file's bytes, for the report.
 	PolicyDigest merkle.Digest
+	// Roots are the outside witnesses that are trusted; nil where none were given, and
+	// then no anchor is checked. RootsDigest is the pair of that file's bytes.
+	Roots       *AnchorRoots
+	RootsDigest merkle.Digest
+	// Anchors come from a companion file, with paths from the proof's checkpoint
+	// ([AnchorFile.For]). One that the proof has too, by kind and name, is passed over.
+	Anchors []Anchor
 	// Open stands in for [checkpoint.Open] where it is given: a server that checks
 	// many of its own proofs under one checkpoint opens that once. It must give what
 	// checkpoint.Open gives. The verifier sets none.
@@ -42,6 +49,7 @@ type verifier struct {
 	r   *Report
 
 	sealed   *checkpoint.Sealed
+	notes    map[string]*checkpoint.Sealed // opened before, by their bytes
 	noteErr  error
 	second   int // how often the second library was asked
 	disagree bool
@@ -53,6 +61,9 @@ type verifier struct {
 func Verify(f *File, p *checkpoint.Policy, content *Content, opt Options) *Report {
 	v := &verifier{f: f, p: p, opt: opt, r: &Report{Record: f.record, ID: f.record.ID(), SignedAt: f.statement.SignedAt}}
 	v.r.Policy = PolicyInfo{p.Chain, hex.EncodeToString(opt.PolicyDigest.SM3[:]), hex.EncodeToString(opt.PolicyDigest.SHA256[:])}
+	if opt.Roots != nil {
+		v.r.Roots = &RootsInfo{hex.EncodeToString(opt.RootsDigest.SM3[:]), hex.EncodeToString(opt.RootsDigest.SHA256[:])}
+	}
 	same := v.chain()
 	v.content(content)
 	v.submission()
@@ -77,6 +88,8 @@ func Verify(f *File, p *checkpoint.Policy, content *Content, opt Options) *Repor
 		v.checkpoint()
 		v.quorum()
 		v.pin()
+		v.judgeAnchors()
+		v.bracket()
 		v.times()
 	} else {
 		v.unsealed()

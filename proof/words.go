@@ -20,6 +20,24 @@ func faultf(zh, en string, args ...any) error {
 	return fault{Words{fmt.Sprintf(zh, args...), fmt.Sprintf(en, args...)}}
 }
 
+// cause is a fault with the error that it comes from.
+type cause struct {
+	fault
+	err error
+}
+
+func (c cause) Unwrap() []error { return []error{c.fault, c.err} }
+
+// because says in both languages what an error means here.
+func because(err error, zh, en string) error { return cause{fault{Words{zh, en}}, err} }
+
+// wordsf fills two texts, each with its own words.
+func wordsf(zh, en string, argsZH, argsEN []any) Words {
+	return Words{fmt.Sprintf(zh, argsZH...), fmt.Sprintf(en, argsEN...)}
+}
+
+func joined(list []string) string { return strings.Join(list, ", ") }
+
 // explain says an error in both languages. Errors of the rooms below are
 // English; the kinds that a verification can meet are told in Chinese here.
 func explain(err error) Words {

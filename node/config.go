@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,8 +30,12 @@ type Config struct {
 	Keys    KeysConfig    `toml:"keys" comment:"密钥文件 · Key files: paths only, mode 0600, each key for one purpose.\nNever put them and the guard back by hand: use qifeng restore."`
 	Limits  LimitsConfig  `toml:"limits" comment:"限额 · What callers may ask of this node; see docs/operations.md. A rate of 0 is no limit."`
 	Data    DataConfig    `toml:"data" comment:"数据 · Where the node keeps its state."`
+	Anchors AnchorsConfig `toml:"anchors" comment:"锚定：联盟之外的见证；见 docs/anchors.md · Anchors: what witnesses the checkpoints outside the consortium."`
+	Witness WitnessConfig `toml:"witness" comment:"为其他日志作 C2SP 见证 · This node as a C2SP witness of other logs."`
 	Metrics MetricsConfig `toml:"metrics" comment:"运行指标 · Metrics for Prometheus; see docs/metrics.md."`
 	Log     LogConfig     `toml:"log" comment:"日志 · The log: JSON lines on standard error, without secrets or personal data."`
+
+	Anchor map[string]AnchorConfig `toml:"anchor,omitempty"` // by name
 }
 
 // MemberConfig names the member.
@@ -108,9 +113,10 @@ func Default() Config {
 			Log: "keys/log.pem", Admin: "keys/admin.pem",
 			Consensus: "keys/consensus.json", Node: "keys/node.json", Guard: "keys/guard.json",
 		},
-		Limits: defaultLimits(),
-		Data:   DataConfig{Dir: "data"},
-		Log:    LogConfig{Level: "info"},
+		Limits:  defaultLimits(),
+		Data:    DataConfig{Dir: "data"},
+		Anchors: AnchorsConfig{Roots: "anchor-roots.json"},
+		Log:     LogConfig{Level: "info"},
 	}
 }
 
@@ -143,7 +149,7 @@ func (c *Config) Validate() error {
 	if _, err := c.Log.level(); err != nil {
 		return fmt.Errorf("[log] %w", err)
 	}
-	return nil
+	return c.validateAnchors()
 }
 
 func (c *APIConfig) validate() error {
@@ -252,7 +258,11 @@ func (c *Config) Render() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rendering configuration: %w", err)
 	}
-	return append([]byte(configHead), b...), nil
+	tail, err := renderAnchors()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]byte(configHead), b, tail), nil
 }
 
 // ParseConfig reads and validates a configuration. Fields left out have their

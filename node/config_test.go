@@ -38,6 +38,9 @@ func TestConfigFieldsAreDocumented(t *testing.T) {
 	def := reflect.ValueOf(Default())
 	for i := range def.NumField() {
 		section := def.Field(i)
+		if section.Kind() == reflect.Map {
+			continue // tables under names of their own: TestAnchorFieldsAreDocumented
+		}
 		for j := range section.NumField() {
 			f := section.Type().Field(j)
 			name := def.Type().Field(i).Tag.Get("toml") + "." + f.Tag.Get("toml")

@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"qifeng/genesis"
 )
 
 func (a *app) configCmd() *cobra.Command {
@@ -46,8 +48,38 @@ func (a *app) configCheck() error {
 	if _, err := serverTLS(a.home, &c.API, slog.New(slog.DiscardHandler)); err != nil {
 		return &codeError{code: exitUsage, err: err}
 	}
+	if err := checkAnchors(a.home, c); err != nil {
+		return &codeError{code: exitUsage, err: err}
+	}
 	a.say("配置正确：成员 %s，接口 %s，成员网络 %s", "the configuration is right: member %s, API %s, peers %s",
 		c.Member.ID, c.API.Listen, c.Peer.Listen)
+	return nil
+}
+
+// checkAnchors checks the files of the anchors and the witness key. Whether the
+// services answer is for qifeng anchor test.
+func checkAnchors(h home, c *Config) error {
+	var cons *genesis.Consortium
+	chainID := ""
+	if exists(h.path(genesisName)) {
+		var err error
+		if cons, err = loadConsortium(h.path(genesisName)); err != nil {
+			return err
+		}
+		chainID = cons.ChainID
+	}
+	if _, err := loadAnchorFiles(h, c, chainID); err != nil {
+		return err
+	}
+	if c.Witness.Key == "" {
+		return nil
+	}
+	if _, err := witnessKey(h, c, cons); err != nil {
+		return err
+	}
+	if err := readableFile(h.path(c.Witness.Logs)); err != nil {
+		return fmt.Errorf("[witness] logs: %w", err)
+	}
 	return nil
 }
 

@@ -74,6 +74,9 @@ const (
 	scrapeIdle   = 2 * time.Minute
 	scrapeDrain  = 250 * time.Millisecond
 
+	// maxAnchors bounds the anchors of a node: a proof file holds eight.
+	maxAnchors = 8
+
 	// maxUnsealed bounds the batches whose waiting for a quorum is measured: with
 	// the quorum lost no batch gets on the chain either, so it is some hundred.
 	maxUnsealed = 10_000

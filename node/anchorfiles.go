@@ -1,0 +1,158 @@
+package node
+
+import (
+	"encoding/pem"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"qifeng/genesis"
+	"qifeng/internal/gm"
+	"qifeng/proof"
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/fabric"
+	"qifeng/proof/merkle"
+	"qifeng/proof/timestamp"
+)
+
+// anchorFiles are what the running node reads for its anchors, besides keys.
+type anchorFiles struct {
+	roots *proof.AnchorRoots
+	raw   []byte // of the roots, as they stand in the file
+}
+
+// fingerprint names the file of the roots.
+func (f *anchorFiles) fingerprint() merkle.Digest { return merkle.Sum(f.raw) }
+
+// loadAnchorFiles reads the anchor roots of a home and looks at every file that
+// its anchors name; nil where it has no anchors. What is wrong here is wrong on
+// this disk, and is told at the start; a service that cannot be reached is not.
+func loadAnchorFiles(h home, cfg *Config, chainID string) (*anchorFiles, error) {
+	if len(cfg.Anchor) == 0 {
+		return nil, nil
+	}
+	for _, name := range cfg.anchorNames() {
+		a := cfg.Anchor[name]
+		plain, secret := a.files()
+		for _, f := range plain {
+			if err := readableFile(h.path(f.value)); err != nil {
+				return nil, fmt.Errorf("[anchor.%s] %s: %w", name, f.name, err)
+			}
+		}
+		for _, f := range secret {
+			if err := ownFile(h.path(f.value)); err != nil {
+				return nil, fmt.Errorf("[anchor.%s] %s: %w", name, f.name, err)
+			}
+		}
+	}
+	path := h.path(cfg.Anchors.Roots)
+	raw, err := readSmall(path, maxSmallFile)
+	if err != nil {
+		return nil, fmt.Errorf("[anchors] roots: %w (make it with qifeng anchor roots --home %s)", err, shellQuote(string(h)))
+	}
+	roots, err := proof.ParseAnchorRoots(raw)
+	if err != nil {
+		return nil, fmt.Errorf("[anchors] roots: %s: %w", path, err)
+	}
+	if chainID != "" && roots.Chain != chainID {
+		return nil, fmt.Errorf("[anchors] roots: %s is of chain %s, this home of %s", path, roots.Chain, chainID)
+	}
+	for _, name := range cfg.anchorNames() {
+		if a := cfg.Anchor[name]; !knownTo(roots, name, &a) {
+			return nil, fmt.Errorf("[anchor.%s]: %s knows no %s of this name, or another one: make it anew with qifeng anchor roots --home %s --force",
+				name, path, a.Kind, shellQuote(string(h)))
+		}
+	}
+	return &anchorFiles{roots, raw}, nil
+}
+
+// knownTo says whether the roots know an anchor by its kind and name, and a
+// witness by its very key.
+func knownTo(r *proof.AnchorRoots, name string, a *AnchorConfig) bool {
+	switch proof.AnchorKind(a.Kind) {
+	case proof.AnchorRFC3161:
+		return slices.ContainsFunc(r.Timestamps, func(t timestamp.Authority) bool { return t.Name == name })
+	case proof.AnchorWitness:
+		w, err := checkpoint.ParseWitness(a.Key)
+		return err == nil && slices.Contains(r.Witnesses, proof.NamedWitness{Name: name, Witness: w})
+	case proof.AnchorFabric:
+		return slices.ContainsFunc(r.Fabric, func(c fabric.Channel) bool { return c.Name == name })
+	}
+	return false
+}
+
+// readableFile refuses what is no file that can be read.
+func readableFile(path string) error {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if fi.IsDir() {
+		return fmt.Errorf("%s is a folder, not a file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// ownFile is readableFile of a secret, which others must not read.
+func ownFile(path string) error {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if fi.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s has mode %04o, others may read it: chmod 600 %s", path, fi.Mode().Perm(), path)
+	}
+	return readableFile(path)
+}
+
+// witnessKey loads the key with which this node cosigns foreign logs. One that
+// serves the node in another way is refused: what it signs there could be taken
+// for a cosignature here (C2SP tlog-witness).
+func witnessKey(h home, cfg *Config, cons *genesis.Consortium) (*gm.PrivateKey, error) {
+	key, err := gm.LoadPrivateKey(h.path(cfg.Witness.Key))
+	if err != nil {
+		return nil, fmt.Errorf("[witness] key: %w", err)
+	}
+	pub := key.Public()
+	if pub.Alg() != gm.Ed25519 {
+		return nil, fmt.Errorf("[witness] key: %s is no Ed25519 key: make one with qifeng key witness", cfg.Witness.Key)
+	}
+	if cons != nil {
+		for _, card := range cons.Genesis.Cards {
+			if slices.Contains([]gm.PublicKey{card.SealEd25519, card.Log, card.Consensus}, pub) {
+				return nil, fmt.Errorf("[witness] key: %s is a key of %s: a witness key serves nothing else", cfg.Witness.Key, card.ID)
+			}
+		}
+	}
+	return key, nil
+}
+
+// witnessName is the name on the cosignatures of a member's node.
+func witnessName(chainID, member string) string { return strings.Join([]string{chainID, member}, "/") }
+
+// pemCertificates reads every certificate of a PEM file, DER.
+func pemCertificates(path string) ([][]byte, error) {
+	text, err := readSmall(path, maxSmallFile)
+	if err != nil {
+		return nil, err
+	}
+	var out [][]byte
+	for rest := text; ; {
+		var b *pem.Block
+		if b, rest = pem.Decode(rest); b == nil {
+			break
+		}
+		if b.Type == "CERTIFICATE" {
+			out = append(out, b.Bytes)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s holds no PEM certificate", path)
+	}
+	return out, nil
+}

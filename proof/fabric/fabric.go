@@ -5,6 +5,31 @@
 //
 // It talks to no network (anchor/fabric does), reads no clock and no file, and
 // builds for WASM.
+//
+// # What a verified receipt proves
+//
+// Peers of so many different pinned organisations ran put on this very note: the
+// chaincode of each checked the seal quorum by its own copy of the trust policy.
+// The orderers put that transaction into this block. And peers of so many
+// organisations later read the entry back, at the version (block, transaction)
+// where this transaction stands: only a valid transaction gives a key its version,
+// so that the read-back is their signed word that it was valid.
+//
+// # What is trusted for it
+//
+// That less than so many of the pinned organisations conspire, or that the
+// orderers do not conspire with them. Fabric signs no validation codes, no commit
+// and no time: the code in a receipt is one peer's word, and the time is the
+// submitting client's claim. Certificates are judged as of the claimed time
+// (Fabric itself judges chains without a time, and asks for expiry at the door).
+// Lists of revoked certificates are not consulted: an organisation that revokes a
+// peer's certificate is pinned anew.
+//
+// # What of a receipt nobody signs
+//
+// The validation code: anything but 0 is refused, and 0 is believed for nothing.
+// All else is signed, or is hashed into what is signed, or is compared with it: no
+// byte of a receipt can be changed without failing.
 package fabric
 
 import (
@@ -59,18 +84,11 @@ type Statement struct {
 type Endorsed struct {
 	TxID          string
 	Block         uint64
-	Organisations []string  // MSPs that endorsed the transaction and read it back, sorted
-	Orderers      []string  // subjects of the orderers that signed the block header
+	Organisations []string  // MSPs that endorsed the transaction, sorted
+	ReadBack      []string  // MSPs that endorsed the read-back, sorted
+	Orderers      []string  // MSP and name of the orderers that signed the block header, sorted
 	Claimed       time.Time // the submitting client's claim; Fabric itself states no time
 }
 
 // ErrReceipt is wrapped by every error of [Verify].
 var ErrReceipt = errors.New("Fabric receipt")
-
-// Verify checks a receipt against a pinned channel.
-func Verify(receipt []byte, want Statement, c *Channel) (*Endorsed, error) {
-	return nil, errors.Join(ErrReceipt, errors.New("not built"))
-}
-
-// CheckChannel refuses a channel that no receipt could verify under.
-func CheckChannel(c *Channel) error { return errors.Join(ErrReceipt, errors.New("not built")) }

@@ -1,20 +1,3 @@
-// Package anchor has sealed checkpoints witnessed outside the consortium, and
-// keeps the receipts: Hyperledger Fabric (anchor/fabric), RFC 3161 time-stamp
-// authorities (anchor/tsa), C2SP witnesses (anchor/witness).
-//
-// It is no verifier: what a receipt proves is said by package proof, from the
-// proof file alone, against anchor roots that the court itself holds. It is no
-// part of sealing: an anchor that is slow, absent or hostile delays nobody.
-//
-// # Invariants
-//
-//   - Only a checkpoint whose seal quorum is met is anchored.
-//   - A receipt is verified as a court would, before it is stored.
-//   - What is stored with a receipt is the exact note that it covers.
-//   - One attempt of one anchor is in flight; what comes meanwhile is coalesced
-//     to the newest checkpoint.
-//   - Two roots of one size are an alarm that keeps both statements; they are
-//     never tried again, and never overwritten.
 package anchor
 
 import (
@@ -47,12 +30,13 @@ type Anchor interface {
 	Kind() proof.AnchorKind
 	// Put has the checkpoint witnessed and returns the receipt. It may be called
 	// again with the same checkpoint after any failure, and with a later one.
-	// It returns before long once ctx is done. Errors: [Conflict] where the
+	// The worker asks for one at a time. It returns before long once ctx is done,
+	// and a receipt that arrives with the deadline is a receipt. Errors: [Conflict] where the
 	// witness holds another root of this size, or this state does not grow out of the
 	// one that it holds; [Refused] where no repetition will help; anything else is
 	// tried again.
 	Put(ctx context.Context, cp Checkpoint, ledger Ledger) (Receipt, error)
-	// Close gives connections and processes back.
+	// Close gives connections and processes back. No Put is asked for after it.
 	Close() error
 }
 

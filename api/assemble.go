@@ -21,52 +21,59 @@ func receiptFile(chainID string, st *archive.Stored) *proof.File {
 	}
 }
 
-// prove makes the whole proof file of a stored record and verifies its bytes as
-// any outsider would, with one SM library (design §9), before anyone sees them.
-// A file that does not verify is this node's fault and is tampered: the archive
-// and the ledger contradict each other.
-func (s *Server) prove(st *archive.Stored) ([]byte, error) {
-	f, err := s.assemble(st)
+// prove makes the whole proof file of a stored record, with the anchors over its
+// checkpoint; left names those that it has no room for.
+func (s *Server) prove(st *archive.Stored) (out []byte, left []string, err error) {
+	f, size, err := s.assemble(st)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	return s.withAnchors(st.ID, f, size)
+}
+
+// verified writes a proof file and verifies its bytes as any outsider would, with
+// one SM library (design §9), before anyone sees them. A file that does not verify
+// is this node's fault and is tampered: archive, ledger and receipts contradict
+// each other.
+func (s *Server) verified(id evidence.ID, f *proof.File) ([]byte, error) {
 	out, err := f.Marshal()
 	if err != nil {
-		return nil, tampered(fmt.Errorf("writing the proof of %s: %w", st.ID, err))
+		return nil, tampered(fmt.Errorf("writing the proof of %s: %w", id, err))
 	}
 	if f, err = proof.Parse(out); err != nil {
-		return nil, tampered(fmt.Errorf("reading the own proof of %s: %w", st.ID, err))
+		return nil, tampered(fmt.Errorf("reading the own proof of %s: %w", id, err))
 	}
-	report := proof.Verify(f, s.cfg.Chain.Policy(), nil, proof.Options{Open: s.opened.open})
+	report := proof.Verify(f, s.cfg.Chain.Policy(), nil, proof.Options{Open: s.opened.open, Roots: s.roots})
 	if report.Result != proof.Proved {
-		return nil, tampered(fmt.Errorf("own proof of %s is %s: %s", st.ID, report.Result, failedSteps(report)))
+		return nil, tampered(fmt.Errorf("own proof of %s is %s: %s", id, report.Result, failedSteps(report)))
 	}
 	return out, nil
 }
 
-// assemble joins the archive's half of a proof with the ledger's.
-func (s *Server) assemble(st *archive.Stored) (*proof.File, error) {
+// assemble joins the archive's half of a proof with the ledger's, up to the first
+// checkpoint over it, which is of the size returned.
+func (s *Server) assemble(st *archive.Stored) (*proof.File, uint64, error) {
 	rec, err := evidence.ParseRecord(st.Record)
 	if err != nil {
-		return nil, tampered(fmt.Errorf("reading stored record %s: %w", st.ID, err))
+		return nil, 0, tampered(fmt.Errorf("reading stored record %s: %w", st.ID, err))
 	}
 	index, ok, err := s.cfg.Chain.Batch(rec.Intake.Node, st.Seq)
 	if err != nil || !ok {
-		return nil, fmt.Errorf("finding batch %s/%d: found %t: %w", rec.Intake.Node, st.Seq, ok, err)
+		return nil, 0, fmt.Errorf("finding batch %s/%d: found %t: %w", rec.Intake.Node, st.Seq, ok, err)
 	}
 	note, size, ok, err := s.cfg.Chain.Covering(index)
 	if err != nil || !ok {
-		return nil, fmt.Errorf("finding the checkpoint over entry %d: found %t: %w", index, ok, err)
+		return nil, 0, fmt.Errorf("finding the checkpoint over entry %d: found %t: %w", index, ok, err)
 	}
 	f := receiptFile(s.cfg.Chain.ChainID(), st)
 	if f.Batch, err = s.batchPart(st, index, size); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if f.Key, err = s.keyPart(rec, size); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	f.Checkpoint = note
-	return f, nil
+	return f, size, nil
 }
 
 func (s *Server) batchPart(st *archive.Stored, index, size uint64) (*proof.BatchPart, error) {

@@ -384,9 +384,11 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 	}
 	w := newWorld(t, 5)
 	operations := w.gen.operations()
+	w.Anchors.Anchor(t)
 	for _, o := range operations {
 		w.provoke(t, o, ask)
 	}
+	alone := apitest.NewNode(t, apitest.Options{NoAnchors: true})
 	unsealed := newUnsealed(t, 6)
 	panicking := apitest.NewNode(t, apitest.Options{
 		Archive: func(api.Archive) api.Archive { return &struct{ api.Archive }{} },
@@ -409,6 +411,9 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 		call(t, tired, http.MethodGet, "/v1/records/x", nil) // costs more than there is, if there is any
 		for _, n := range []*apitest.TestNode{unsealed.TestNode, panicking, starting, tired} {
 			ask(n, o, w.ask(o), body)
+		}
+		if o.path == "/v1/anchor-roots" {
+			ask(alone, o, w.ask(o), nil)
 		}
 		if o.String() == "POST /v1/records" {
 			ask(roomless, o, w.ask(o), body)

@@ -75,6 +75,22 @@ func TestExamples(t *testing.T) {
 	if got := f.RecordOf().Submission.Nonce; got != req.Submissions[0].Nonce {
 		t.Error("the proof is of another record")
 	}
+	roots, err := proof.ParseAnchorRoots(read("anchor-roots.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	companion, err := proof.ParseAnchorFile(read("anchors.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := companion.For(f)
+	if err != nil || len(more) == 0 {
+		t.Fatalf("%d anchors for the proof: %v", len(more), err)
+	}
+	f.Anchors = nil
+	if r := proof.Verify(f, policy, content, proof.Options{Roots: roots, Anchors: more}); r.Result != proof.Proved || r.Bracket == nil || !strings.HasPrefix(r.Bracket.Source, "witness/") {
+		t.Errorf("with its companion the proof is %s, %+v", r.Result, r.Anchors)
+	}
 	if _, err := checkpoint.Open(read("checkpoint.txt"), policy, checkpoint.Options{}); err != nil {
 		t.Error(err)
 	}
@@ -108,7 +124,7 @@ func makeExamples(t *testing.T) {
 		if resp.StatusCode >= 300 {
 			t.Fatalf("%s %s: %s", method, path, out)
 		}
-		if strings.HasSuffix(name, ".json") && name != "genesis.json" && name != "proof.json" {
+		if strings.HasSuffix(name, ".json") && name != "genesis.json" && name != "proof.json" && name != "anchors.json" && name != "anchor-roots.json" {
 			var b bytes.Buffer
 			if err := json.Compact(&b, out); err != nil {
 				t.Fatal(err)
@@ -130,11 +146,14 @@ func makeExamples(t *testing.T) {
 	get("compact.json", "POST", "/v1/records", req.Raw, "Prefer", "return=minimal, wait=10")
 	get("submitted.json", "POST", "/v1/records", req.Raw, "Prefer", "wait=10")
 	get("records.json", "GET", "/v1/records/"+string(req.Submissions[0].ID()), nil)
+	n.Anchors.Anchor(t)
 	get("proof.json", "GET", "/v1/records/"+string(req.Submissions[0].ID())+"/proof", nil)
 	get("keys.json", "GET", "/v1/keys?member="+apitest.Node, nil)
 	get("checkpoint.txt", "GET", "/v1/checkpoint", nil)
 	get("consistency.json", "GET", "/v1/consistency?from=2", nil)
 	get("seals.json", "GET", "/v1/seals", nil)
+	get("anchors.json", "GET", "/v1/anchors?from=4", nil)
+	get("anchor-roots.json", "GET", "/v1/anchor-roots", nil)
 	get("policy.txt", "GET", "/v1/policy", nil)
 	get("genesis.json", "GET", "/v1/genesis", nil)
 	get("members.json", "GET", "/v1/members", nil)

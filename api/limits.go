@@ -12,6 +12,10 @@ const (
 	// takes no transaction above 64 KiB.
 	maxKeyBody = 8 << 10
 
+	// maxWitnessBody bounds POST /witness/add-checkpoint: a path of 63 hashes and a
+	// note of another log, which C2SP logs keep well below this.
+	maxWitnessBody = 64 << 10
+
 	// maxHeaderBytes bounds a request's header: the longest legitimate one is a
 	// look-up with a cursor, well under 1 KiB, with a signature of less than half of one.
 	maxHeaderBytes = 16 << 10

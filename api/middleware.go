@@ -89,6 +89,19 @@ func (s *Server) jsonBody(limit int64) gin.HandlerFunc {
 	}
 }
 
+// heldBody admits a body of any type of at most limit bytes.
+func (s *Server) heldBody(limit int64) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if c.Request.ContentLength > limit {
+			s.problem(c, &http.MaxBytesError{Limit: limit})
+			return
+		}
+		defer s.hold(c).release()
+		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
+		c.Next()
+	}
+}
+
 // checkJSONType wants application/json, in UTF-8 if a charset is named, and no
 // content encoding: a body is never decompressed, so there are no gzip bombs.
 func checkJSONType(h http.Header) error {

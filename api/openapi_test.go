@@ -21,6 +21,7 @@ import (
 	"qifeng/api/wire"
 	"qifeng/evidence"
 	"qifeng/evidence/canon"
+	"qifeng/proof"
 )
 
 // TestRoutesAreDescribed: every route is in the description and the other way.
@@ -259,6 +260,8 @@ func TestBoundsAreTheSource(t *testing.T) {
 		{"receipt", at(t, "ProofFile", "properties", "receipt", "properties", "head"), "maxLength", evidence.MaxSignedBytes},
 		{"index in a receipt", at(t, "ProofFile", "properties", "receipt", "properties", "index"), "maximum", evidence.MaxBatchRecords - 1},
 		{"index in a stream", at(t, "SealedProof", "properties", "batch", "properties", "stream_index"), "maximum", evidence.MaxBatchRecords - 1},
+		{"anchors of a proof", at(t, "ProofFile", "properties", "anchors"), "maxItems", proof.MaxAnchors},
+		{"anchors of a companion file", at(t, "AnchorFile", "properties", "anchors"), "maxItems", proof.MaxFileAnchors},
 		{"members", at(t, "Members", "properties", "members"), "maxItems", evidence.MaxMembers},
 		{"cards", at(t, "Genesis", "properties", "cards"), "maxItems", evidence.MaxMembers},
 		{"seals", at(t, "Seals", "properties", "seals"), "maxItems", evidence.MaxMembers},
@@ -293,7 +296,8 @@ func TestClosedListsAreTheSource(t *testing.T) {
 		{[]string{"Purpose"}, []string{string(evidence.Submit), string(evidence.Read)}},
 		{[]string{"KeyRegistration", "properties", "action"}, []string{string(evidence.Register)}},
 		{[]string{"KeyRevocation", "properties", "action"}, []string{string(evidence.Revoke)}},
-		{[]string{"State"}, []string{string(wire.Accepted), string(wire.Committed), string(wire.Sealed)}},
+		{[]string{"State"}, []string{string(wire.Accepted), string(wire.Committed), string(wire.Sealed), string(wire.Anchored)}},
+		{[]string{"AnchorKind"}, []string{string(proof.AnchorFabric), string(proof.AnchorRFC3161), string(proof.AnchorWitness)}},
 	} {
 		if got := enum(t, tc.path...); !slices.Equal(got, tc.want) {
 			t.Errorf("%v: %v, in the source %v", tc.path, got, tc.want)
@@ -314,7 +318,7 @@ func TestWireIsDescribed(t *testing.T) {
 	for _, v := range []any{
 		wire.Record{}, wire.Submitted{}, wire.Records{}, wire.Member{}, wire.Members{}, wire.Key{}, wire.Keys{}, wire.KeyResult{},
 		wire.Seal{}, wire.Seals{}, wire.MemberStatus{}, wire.Status{}, wire.LedgerStatus{}, wire.IntakeStatus{}, wire.Reason{},
-		wire.Ready{}, wire.Problem{}, wire.Consistency{},
+		wire.Ready{}, wire.Problem{}, wire.Consistency{}, wire.AnchorStatus{},
 	} {
 		typ := reflect.TypeOf(v)
 		var fields, required []string

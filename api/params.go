@@ -74,10 +74,10 @@ func untilParam(c *gin.Context) (wire.State, error) {
 		return wire.Sealed, nil
 	}
 	switch state := wire.State(text); state {
-	case wire.Accepted, wire.Committed, wire.Sealed:
+	case wire.Accepted, wire.Committed, wire.Sealed, wire.Anchored:
 		return state, nil
 	}
-	return "", faultf(badParameter, "until", "is accepted, committed or sealed")
+	return "", faultf(badParameter, "until", "is accepted, committed, sealed or anchored")
 }
 
 // lookup is what findRecords is asked.

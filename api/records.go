@@ -109,20 +109,21 @@ func (s *Server) getProof(c *gin.Context) error {
 			return err
 		}
 	}
-	file, err := s.firstProof(stored)
+	file, left, err := s.firstProof(stored)
 	if err != nil {
 		return err
 	}
+	tellLeft(c, left)
 	return raw(c, http.StatusOK, "application/json", file)
 }
 
 // firstProof proves the first of stored that is sealed.
-func (s *Server) firstProof(stored []archive.Stored) ([]byte, error) {
+func (s *Server) firstProof(stored []archive.Stored) (file []byte, left []string, err error) {
 	best := wire.State("")
 	for i := range stored {
 		state, _, err := s.where(batchName{stored[i].Node, stored[i].Seq})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if state.Reached(wire.Sealed) {
 			return s.prove(&stored[i])
@@ -131,7 +132,7 @@ func (s *Server) firstProof(stored []archive.Stored) ([]byte, error) {
 			best = state
 		}
 	}
-	return nil, &fault{kind: notSealed, state: best, retry: retryAfter,
+	return nil, nil, &fault{kind: notSealed, state: best, retry: retryAfter,
 		detail: fmt.Sprintf("its state is %s", best)}
 }
 

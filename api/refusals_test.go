@@ -213,7 +213,7 @@ func TestReadRefusals(t *testing.T) {
 		{"dots for an id, unsigned", "/v1/records/..", 401, "signature-missing", "Signature-Input"},
 		{"escaped path out, unsigned", "/v1/records/..%2f..%2fetc%2fpasswd", 404, "not-found", ""},
 		{"escaped zero byte", "/v1/records/%00", 400, "bad-parameter", "id"},
-		{"bad until", "/v1/records/" + hex64 + "?until=anchored", 400, "bad-parameter", "until"},
+		{"bad until", "/v1/records/" + hex64 + "?until=proved", 400, "bad-parameter", "until"},
 		{"no look-up", "/v1/records", 400, "bad-parameter", "digest"},
 		{"two look-ups", "/v1/records?digest=sm3:" + hex64 + "&dossier=" + hex64[:32], 400, "bad-parameter", "digest"},
 		{"digest twice", "/v1/records?digest=sm3:" + hex64 + "&digest=sm3:" + hex64, 400, "bad-parameter", "digest"},

@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 
+	"qifeng/api/wire"
 	"qifeng/archive"
 	"qifeng/chain"
 	"qifeng/evidence"
+	"qifeng/proof"
 	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
 )
@@ -58,6 +60,19 @@ type Overview interface {
 	ChainID() string
 	Policy() *checkpoint.Policy
 	Status() chain.Status
+}
+
+// Anchors are the receipts of outside witnesses that the node holds (package
+// anchor, of which the api knows no more than this).
+type Anchors interface {
+	// Head is the largest ledger size that any of the witnesses holds, 0 for none.
+	// Every waiting request asks at every change.
+	Head() uint64
+	// Covering gives of each anchor the first receipt over a size at least as large,
+	// without a path.
+	Covering(size uint64) ([]proof.Anchor, error)
+	Status() []wire.AnchorStatus
+	Changed() <-chan struct{} // closed at the next stored receipt
 }
 
 // Chain is what the api needs of chain.Chain.

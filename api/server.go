@@ -17,6 +17,7 @@ import (
 
 	"qifeng/api/httpsig"
 	"qifeng/evidence"
+	"qifeng/proof"
 )
 
 // Config is what the server needs from the rooms below it.
@@ -29,6 +30,7 @@ type Config struct {
 	Logger  *slog.Logger     // default slog.Default()
 	Observe func(Answer)     // told of each answered request; returns at once
 	Metrics http.Handler     // answers /metrics; no such route where it is nil
+	Witness http.Handler     // answers /witness/add-checkpoint (C2SP tlog-witness); the same
 	Now     func() time.Time // default time.Now; for the age of seals and of signed requests
 	Bounds  Bounds           // zero fields have their defaults
 
@@ -36,6 +38,12 @@ type Config struct {
 	// them, without a path: a signed request for another one is refused.
 	Origins []string
 	Audit   Auditor // told of each look-up by a neutral member before it is answered
+
+	// Anchors are what the node has of its outside witnesses, nil where it runs none.
+	// RootsFile are the anchor roots by which they are checked, as they stand in
+	// their file; proofs go out with what verifies under them.
+	Anchors   Anchors
+	RootsFile []byte
 }
 
 // Server is the HTTP interface of one node. It is safe for concurrent use.
@@ -44,6 +52,7 @@ type Server struct {
 	log     *slog.Logger
 	now     func() time.Time
 	genesis *evidence.Genesis
+	roots   *proof.AnchorRoots // nil without anchors
 	handler http.Handler
 	reads   verifier
 	opened  *opened
@@ -83,6 +92,9 @@ func New(cfg Config) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	if err := s.useAnchors(); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	s.bound(cfg.Bounds)
 	if s.reads, err = httpsig.NewVerifier(httpsig.Config{Keys: readKeys{cfg.Chain, s.log}, Origins: cfg.Origins, Now: s.now}); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
@@ -121,6 +133,9 @@ func (s *Server) router() (http.Handler, error) {
 	if s.cfg.Metrics != nil {
 		r.GET("/metrics", gin.WrapH(s.cfg.Metrics))
 	}
+	if s.cfg.Witness != nil {
+		r.POST("/witness/add-checkpoint", s.heldBody(maxWitnessBody), gin.WrapH(s.cfg.Witness))
+	}
 	v1 := r.Group("/v1")
 	v1.POST("/records", s.jsonBody(evidence.MaxRequestBytes), s.do(s.postRecords))
 	v1.GET("/records", s.signed, s.do(s.findRecords))
@@ -131,6 +146,8 @@ func (s *Server) router() (http.Handler, error) {
 	v1.GET("/checkpoint", s.do(s.getCheckpoint))
 	v1.GET("/consistency", s.signed, s.do(s.getConsistency))
 	v1.GET("/seals", s.signed, s.do(s.getSeals))
+	v1.GET("/anchors", s.do(s.getAnchors))
+	v1.GET("/anchor-roots", s.do(s.getAnchorRoots))
 	v1.GET("/policy", s.do(s.getPolicy))
 	v1.GET("/genesis", s.do(s.getGenesis))
 	v1.GET("/members", s.do(s.getMembers))

@@ -47,7 +47,10 @@ func (s *Server) where(b batchName) (wire.State, uint64, error) {
 	if size, _ := s.cfg.Chain.SealedHead(); size <= index {
 		return wire.Committed, index, nil
 	}
-	return wire.Sealed, index, nil
+	if s.cfg.Anchors.Head() <= index {
+		return wire.Sealed, index, nil
+	}
+	return wire.Anchored, index, nil
 }
 
 // describe makes the wire form of stored, whose states are known.
@@ -64,10 +67,10 @@ func (s *Server) describe(stored []archive.Stored, states []wire.State) ([]wire.
 	return out, nil
 }
 
-// leastOf is the least far of states; none at all counts as sealed, since there
+// leastOf is the least far of states; none at all counts as anchored, since there
 // is nothing left to wait for.
 func leastOf(states []wire.State) wire.State {
-	least := wire.Sealed
+	least := wire.Anchored
 	for _, st := range states {
 		if least.Reached(st) {
 			least = st

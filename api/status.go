@@ -40,7 +40,7 @@ func (s *Server) getStatus(c *gin.Context) error {
 		Ready: len(v.reasons) == 0, Reasons: v.reasons,
 		Ledger:  ledgerStatus(&v.chain, &p.Epochs[len(p.Epochs)-1]),
 		Intake:  intakeStatus(&v.archive),
-		Members: memberStatus(v.chain.Members),
+		Members: memberStatus(v.chain.Members), Anchors: s.cfg.Anchors.Status(),
 	})
 }
 
@@ -51,6 +51,11 @@ type view struct {
 	reasons []wire.Reason // why the node is not ready, empty if it is
 }
 
+// The anchors are no part of readiness, an alarm of theirs neither: a node whose
+// witness is away, or contradicts it, takes in, proves and seals as before, and a
+// balancer that took it out of service for that would stop evidence from being
+// kept on account of an outside party. The alarm is in the status, the metrics and
+// the log, where a person sees it.
 func (s *Server) view() view {
 	v := view{chain: s.cfg.Chain.Status(), archive: s.cfg.Archive.Status(), reasons: []wire.Reason{}}
 	add := func(code, detail string) { v.reasons = append(v.reasons, wire.Reason{Code: code, Detail: detail}) }

@@ -65,13 +65,14 @@ func (s *Server) wait(c *gin.Context, d time.Duration, reached func() (bool, err
 	for {
 		// Taken before looking, so that a change between the look and the select
 		// is not missed.
-		changed := s.cfg.Chain.Changed()
+		changed, anchored := s.cfg.Chain.Changed(), s.cfg.Anchors.Changed()
 		ok, err := reached()
 		if ok || err != nil || d == 0 {
 			return err
 		}
 		select {
 		case <-changed:
+		case <-anchored:
 		case <-timer.C:
 			d = 0 // one last look
 		case <-ctx.Done():

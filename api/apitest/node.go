@@ -27,6 +27,7 @@ type TestNode struct {
 	Client  *client.Client            // signs as [Court]
 	ReadAs  func(*http.Request) error // signs what is read without a client, as [Court]
 	Audit   *Audit
+	Anchors *Anchors // nil with Options.NoAnchors
 	Submit  client.Submitter
 	Log     *Log
 	Clock   *Clock
@@ -40,6 +41,8 @@ type Options struct {
 	Limits  archive.Limits
 	// Bounds of the server; by default no rate is limited, for tests fail often.
 	Bounds api.Bounds
+	// NoAnchors is for a node that runs none.
+	NoAnchors bool
 }
 
 // NewNode starts a node that the test's end stops.
@@ -72,6 +75,10 @@ func NewNode(tb testing.TB, opt Options) *TestNode {
 	}
 	if opt.Chain != nil {
 		cfg.Chain = opt.Chain(cfg.Chain)
+	}
+	if !opt.NoAnchors {
+		n.Anchors = NewAnchors(tb, n.Ledger, n.Clock.Now)
+		cfg.Anchors, cfg.RootsFile = n.Anchors, n.Anchors.File
 	}
 	if cfg.Bounds = opt.Bounds; cfg.Bounds.AddressRequests == 0 {
 		cfg.Bounds.AddressRequests = -1

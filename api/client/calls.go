@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
+	"qifeng/api/wire"
 	"qifeng/evidence"
 	"qifeng/proof"
 )
@@ -83,15 +85,51 @@ func (c *Client) find(ctx context.Context, q url.Values, p Page) (*Records, erro
 // wait, the error is a *Problem of code "not-sealed-yet" that names the state.
 // The file is read, not judged: that is proof.Verify's work.
 func (c *Client) Proof(ctx context.Context, id evidence.ID, wait time.Duration) (*proof.File, error) {
-	body, err := c.bytes(ctx, call{path: "/v1/records/" + url.PathEscape(string(id)) + "/proof", wait: wait})
+	f, _, err := c.ProofLeft(ctx, id, wait)
+	return f, err
+}
+
+// ProofLeft is Proof, and names the anchors that the file has no room for:
+// [Client.Anchors] gets them.
+func (c *Client) ProofLeft(ctx context.Context, id evidence.ID, wait time.Duration) (f *proof.File, left []string, err error) {
+	k := call{path: "/v1/records/" + url.PathEscape(string(id)) + "/proof", wait: wait}
+	k.head = func(h http.Header) {
+		for name := range strings.SplitSeq(h.Get(wire.AnchorsLeft), ",") {
+			if proof.CheckAnchorName(name) == nil && len(left) < proof.MaxFileAnchors {
+				left = append(left, name)
+			}
+		}
+	}
+	body, err := c.bytes(ctx, k)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f, err = proof.Parse(body); err != nil {
+		return nil, nil, fmt.Errorf("reading the proof of %s: %w", id, err)
+	}
+	return f, left, nil
+}
+
+// Anchors gets the companion file of the proofs whose checkpoint has a size: of
+// each of the node's anchors the first receipt that covers it. The file is read,
+// not judged.
+func (c *Client) Anchors(ctx context.Context, from uint64) (*proof.AnchorFile, error) {
+	body, err := c.bytes(ctx, call{path: "/v1/anchors", query: url.Values{"from": {strconv.FormatUint(from, 10)}}})
 	if err != nil {
 		return nil, err
 	}
-	f, err := proof.Parse(body)
+	f, err := proof.ParseAnchorFile(body)
 	if err != nil {
-		return nil, fmt.Errorf("reading the proof of %s: %w", id, err)
+		return nil, fmt.Errorf("reading the anchors over size %d: %w", from, err)
 	}
 	return f, nil
+}
+
+// AnchorRoots gets the anchor roots that the node states; see the package comment.
+func (c *Client) AnchorRoots(ctx context.Context) ([]byte, error) {
+	k := call{method: http.MethodGet, path: "/v1/anchor-roots", max: proof.MaxAnchorRootsBytes}
+	body, _, err := c.do(ctx, k)
+	return body, err
 }
 
 // WaitProof asks for a proof until it is there or ctx ends. A node that halts

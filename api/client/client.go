@@ -42,6 +42,7 @@ const (
 	Accepted  = wire.Accepted
 	Committed = wire.Committed
 	Sealed    = wire.Sealed
+	Anchored  = wire.Anchored
 )
 
 // Options of a client; the zero value is good.
@@ -153,6 +154,8 @@ type call struct {
 	final  func(status int) bool // statuses that are answers; default 2xx
 
 	minimal bool // return=minimal
+
+	head func(http.Header) // told of a good answer's header; may be nil
 }
 
 // do sends c until it is answered, the attempts are used up or ctx ends. It
@@ -207,6 +210,9 @@ func (c *Client) once(ctx context.Context, k call) (body []byte, status int, aft
 		return nil, resp.StatusCode, retryAfter(resp.Header, time.Now()), problemOf(resp, body)
 	case int64(len(body)) > limit:
 		return nil, resp.StatusCode, 0, fmt.Errorf("the answer is longer than %d bytes", limit)
+	}
+	if k.head != nil {
+		k.head(resp.Header)
 	}
 	return body, resp.StatusCode, 0, nil
 }

@@ -19,11 +19,12 @@ const (
 	Accepted  State = "accepted"  // fsynced on the answering node, receipt signed
 	Committed State = "committed" // its batch header is in a block of the chain
 	Sealed    State = "sealed"    // a checkpoint covering it meets the seal quorum: the proof verifies offline
+	Anchored  State = "anchored"  // an outside witness holds a sealed checkpoint that covers it
 )
 
 // Reached reports whether s is want or beyond it. An unknown state has reached nothing.
 func (s State) Reached(want State) bool {
-	rank := map[State]int{Accepted: 1, Committed: 2, Sealed: 3}
+	rank := map[State]int{Accepted: 1, Committed: 2, Sealed: 3, Anchored: 4}
 	return rank[s] > 0 && rank[s] >= rank[want]
 }
 
@@ -44,6 +45,10 @@ type Record struct {
 	// statement and receipt. GET /v1/records/{id}/proof gives the whole one.
 	File json.RawMessage `json:"file"`
 }
+
+// AnchorsLeft is the header that names the anchors for which a proof file has no
+// room, joined by commas.
+const AnchorsLeft = "Qifeng-Anchors-Left"
 
 // Submitted answers POST /v1/records: one element per submission, in the order sent.
 type Submitted struct {
@@ -170,6 +175,28 @@ type Status struct {
 	Ledger  LedgerStatus   `json:"ledger"`
 	Intake  IntakeStatus   `json:"intake"`
 	Members []MemberStatus `json:"members"`
+	Anchors []AnchorStatus `json:"anchors"` // of this node; each member runs its own
+}
+
+// AnchorStatus is what the node knows of one of its anchors.
+type AnchorStatus struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // fabric, rfc3161 or witness
+	// Size is the ledger size of the newest checkpoint that the witness holds, 0 for
+	// none; StoredAt is when its receipt was stored here, Stated the time in it,
+	// which Fabric does not state.
+	Size     uint64 `json:"size"`
+	StoredAt string `json:"stored_at,omitempty"`
+	Stated   string `json:"stated,omitempty"`
+	Pending  uint64 `json:"pending,omitempty"`  // size that is being anchored
+	Attempts int    `json:"attempts"`           // since the last receipt
+	Error    string `json:"error,omitempty"`    // of the last attempt, if it failed
+	NextTry  string `json:"next_try,omitempty"` // not before
+	Hanging  bool   `json:"hanging,omitempty"`  // a call has not returned well after its deadline
+	Retired  bool   `json:"retired,omitempty"`  // not configured any more; its receipts are still given out
+	// Alarm says that the witness holds another state of the ledger. The anchor
+	// stands still until the operator has looked (qifeng anchor resume).
+	Alarm string `json:"alarm,omitempty"`
 }
 
 // LedgerStatus is the chain's part of [Status].

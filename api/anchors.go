@@ -1,0 +1,193 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"qifeng/api/wire"
+	"qifeng/evidence"
+	"qifeng/proof"
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/fabric"
+	"qifeng/proof/merkle"
+	"qifeng/proof/timestamp"
+)
+
+// noAnchors is what a node has that runs none.
+type noAnchors struct{}
+
+func (noAnchors) Head() uint64                            { return 0 }
+func (noAnchors) Covering(uint64) ([]proof.Anchor, error) { return nil, nil }
+func (noAnchors) Status() []wire.AnchorStatus             { return []wire.AnchorStatus{} }
+func (noAnchors) Changed() <-chan struct{}                { return nil }
+
+// anchorsFrom are the receipts that cover a size, one per anchor, each with the
+// path that leads to it.
+func (s *Server) anchorsFrom(size uint64) ([]proof.Anchor, error) {
+	list, err := s.cfg.Anchors.Covering(size)
+	if err != nil {
+		return nil, fmt.Errorf("finding the anchors over size %d: %w", size, err)
+	}
+	list = slices.DeleteFunc(list, func(a proof.Anchor) bool { return !s.known(&a) })
+	for i := range list {
+		a := &list[i]
+		to, err := noteState(a.Checkpoint)
+		if err != nil {
+			return nil, tampered(fmt.Errorf("reading the note under a receipt of %s: %w", a.Name, err))
+		}
+		if a.Path, err = merkle.ConsistencyAt(size, to.Size, s.cfg.Chain); err != nil {
+			return nil, fmt.Errorf("making the path from %d to %d: %w", size, to.Size, err)
+		}
+	}
+	return list, nil
+}
+
+// known says whether the anchor roots know an anchor. What they do not know, as
+// one that was given up, cannot be verified here and is not given out.
+func (s *Server) known(a *proof.Anchor) bool {
+	switch a.Kind {
+	case proof.AnchorFabric:
+		return slices.ContainsFunc(s.roots.Fabric, func(c fabric.Channel) bool { return c.Name == a.Name })
+	case proof.AnchorRFC3161:
+		return slices.ContainsFunc(s.roots.Timestamps, func(t timestamp.Authority) bool { return t.Name == a.Name })
+	case proof.AnchorWitness:
+		return slices.ContainsFunc(s.roots.Witnesses, func(w proof.NamedWitness) bool { return w.Name == a.Name })
+	}
+	return false
+}
+
+// noteState reads what a note is of; nothing of it is verified.
+func noteState(note []byte) (checkpoint.Checkpoint, error) {
+	cut := bytes.LastIndex(note, []byte("\n\n"))
+	if cut < 0 {
+		return checkpoint.Checkpoint{}, errors.New("no blank line before the signatures")
+	}
+	return checkpoint.ParseBody(note[:cut+1])
+}
+
+// withAnchors is a proof with the anchors that there are and that it has room
+// for. They are an addition: a receipt that does not verify, which is this
+// node's fault and is told to its operator, costs the caller the anchors and not
+// the proof. left names what is not in it.
+func (s *Server) withAnchors(id evidence.ID, f *proof.File, size uint64) (out []byte, left []string, err error) {
+	plain := *f
+	list, err := s.anchorsFrom(size)
+	if err == nil {
+		out, left, err = s.anchored(id, f, list)
+	}
+	if err == nil || len(list) == 0 && s.roots == nil {
+		return out, left, err
+	}
+	s.log.Error("TAMPERED: the receipts of anchors do not fit; the proof goes out without them", "size", size, "error", err)
+	for _, a := range list {
+		left = append(left, a.Name)
+	}
+	out, _, err = s.anchored(id, &plain, nil)
+	return out, left, err
+}
+
+// anchored adds anchors to a proof, and verifies the bytes.
+func (s *Server) anchored(id evidence.ID, f *proof.File, list []proof.Anchor) (out []byte, left []string, err error) {
+	rest, err := f.AddAnchors(list)
+	if err != nil {
+		return nil, nil, tampered(err)
+	}
+	for _, a := range rest {
+		left = append(left, a.Name)
+	}
+	out, err = s.verified(id, f)
+	return out, left, err
+}
+
+// tellLeft names the anchors that are not in the answer.
+func tellLeft(c *gin.Context, left []string) {
+	if len(left) > 0 {
+		c.Header(wire.AnchorsLeft, strings.Join(left, ","))
+	}
+}
+
+// getAnchors gives the companion file of every proof whose checkpoint has the
+// size ?from=: all receipts that cover it, however large. It tells of the
+// ledger's sizes and roots, which the checkpoint tells everybody, and of no
+// record.
+func (s *Server) getAnchors(c *gin.Context) error {
+	q, err := params(c.Request.URL.RawQuery, "from")
+	if err != nil {
+		return err
+	}
+	from, err := sizeText(q, "from")
+	if err != nil {
+		return err
+	}
+	if newest, _ := s.cfg.Chain.SealedHead(); from > newest {
+		return faultf(notFound, "from", "no sealed checkpoint covers this size yet")
+	}
+	list, err := s.anchorsFrom(from)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return faultf(notFound, "from", "no anchor of this node covers this size yet")
+	}
+	root, err := merkle.RootAt(from, s.cfg.Chain)
+	if err != nil {
+		return fmt.Errorf("computing the root of size %d: %w", from, err)
+	}
+	if err := s.checkAnchors(checkpoint.Checkpoint{Origin: checkpoint.Origin(s.cfg.Chain.ChainID()), Size: from, Root: root}, list); err != nil {
+		return err
+	}
+	file := proof.AnchorFile{Chain: s.cfg.Chain.ChainID(), From: from, Anchors: list}
+	out, err := file.Marshal()
+	if err != nil {
+		return tampered(fmt.Errorf("writing the anchors from size %d: %w", from, err))
+	}
+	return raw(c, http.StatusOK, "application/json", out)
+}
+
+// checkAnchors verifies what getAnchors gives out, as whoever gets it would.
+func (s *Server) checkAnchors(from checkpoint.Checkpoint, list []proof.Anchor) error {
+	for i := range list {
+		a := &list[i]
+		_, err := proof.VerifyAnchor(a, s.cfg.Chain.Policy(), s.roots)
+		if err != nil {
+			return tampered(fmt.Errorf("the receipt of %s: %w", a.Name, err))
+		}
+		to, err := noteState(a.Checkpoint)
+		if err == nil {
+			err = merkle.VerifyConsistency(from.Size, to.Size, from.Root, to.Root, a.Path)
+		}
+		if err != nil {
+			return tampered(fmt.Errorf("the path to the receipt of %s: %w", a.Name, err))
+		}
+	}
+	return nil
+}
+
+// getAnchorRoots gives the file of anchor roots, byte for byte. Whoever trusts
+// it from here trusts the node: a court compares its fingerprint.
+func (s *Server) getAnchorRoots(c *gin.Context) error {
+	if s.cfg.RootsFile == nil {
+		return faultf(notFound, "", "this node has no anchors")
+	}
+	return raw(c, http.StatusOK, "application/json", s.cfg.RootsFile)
+}
+
+// useAnchors takes the anchors of the configuration up.
+func (s *Server) useAnchors() error {
+	if s.cfg.Anchors == nil {
+		s.cfg.Anchors, s.cfg.RootsFile = noAnchors{}, nil
+		return nil
+	}
+	if s.cfg.RootsFile == nil {
+		return errors.New("anchors need anchor roots")
+	}
+	var err error
+	s.roots, err = proof.ParseAnchorRoots(s.cfg.RootsFile)
+	return err
+}

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"fmt"
+	"slices"
 
 	"qifeng/evidence/canon"
 	"qifeng/proof/checkpoint"
@@ -69,12 +70,12 @@ func decodeChain(d *canon.Decoder) string {
 	return chain
 }
 
-// Marshal returns the file as it is written, spread over lines. It is read again
-// before it is returned.
+// Marshal returns the file as it is written, in the order of a file and spread over
+// lines. It is read again before it is returned.
 func (f *AnchorFile) Marshal() ([]byte, error) {
 	w := &canon.Writer{}
 	w.Object().Key("anchors")
-	writeAnchors(w, f.Anchors)
+	writeAnchors(w, slices.SortedFunc(slices.Values(f.Anchors), compareAnchors))
 	w.Key("chain").String(f.Chain).Key("from").Int(f.From).Key("type").String(anchorFileType).Key("v").Int(fileVersion).EndObject()
 	if _, err := parseAnchorFile(w.Bytes()); err != nil {
 		return nil, err

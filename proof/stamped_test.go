@@ -1,0 +1,328 @@
+package proof
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"flag"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"qifeng/evidence"
+	"qifeng/evidence/canon"
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/merkle"
+	"qifeng/proof/timestamp"
+)
+
+// The files of testdata/stamped-* were made with openssl and committed: a proof
+// with an RSA time-stamp and the line of a witness, its policy and anchor roots.
+var updateStamped = flag.Bool("update-stamped", false, "make testdata/stamped-* anew, with openssl")
+
+const stampedConf = `[req]
+distinguished_name = dn
+prompt = no
+[dn]
+CN = unused
+[root]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[signer]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = critical, timeStamping
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+[tsa]
+default_tsa = one
+[one]
+serial = serial
+signer_cert = signer.pem
+signer_key = signer.key
+signer_digest = sha256
+default_policy = 1.3.6.1.4.1.99999.1
+digests = sha256
+accuracy = secs:1, millisecs:500
+clock_precision_digits = 3
+ess_cert_id_alg = sha256
+`
+
+func openssl(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "openssl", args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("openssl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// stampWith has openssl be a time-stamp authority: it returns a token over the
+// statement, and the authority's root.
+func stampWith(t *testing.T, statement []byte) (token []byte, root []byte) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(stampedConf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "serial"), []byte("1000\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "note"), statement, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openssl(t, dir, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "root.key", "-out", "root.pem", "-days", "36500", "-subj", "/CN=Test TSA root", "-config", "conf", "-extensions", "root")
+	openssl(t, dir, "req", "-newkey", "rsa:2048", "-nodes", "-keyout", "signer.key", "-out", "signer.csr", "-subj", "/CN=Test TSA", "-config", "conf")
+	openssl(t, dir, "x509", "-req", "-in", "signer.csr", "-CA", "root.pem", "-CAkey", "root.key", "-set_serial", "7", "-days", "36000", "-out", "signer.pem", "-extfile", "conf", "-extensions", "signer")
+	openssl(t, dir, "ts", "-query", "-data", "note", "-sha256", "-cert", "-out", "query")
+	openssl(t, dir, "ts", "-reply", "-queryfile", "query", "-config", "conf", "-section", "one", "-token_out", "-out", "token")
+	block, _ := pem.Decode(must(os.ReadFile(filepath.Join(dir, "root.pem"))))
+	return must(os.ReadFile(filepath.Join(dir, "token"))), block.Bytes
+}
+
+func makeStamped(t *testing.T) {
+	c := newConsortium(t)
+	c.now = time.Now().UTC().Truncate(time.Second).Add(-20 * time.Second)
+	o := newOutsider(t, "wit-a")
+	f := c.one(2)
+	a := c.later(f, 3, 18*time.Second, all)
+	stamp := a
+	token, root := stampWith(t, a.Checkpoint)
+	stamp.Kind, stamp.Name, stamp.Receipt = AnchorRFC3161, "tsa-rsa", token
+	if _, err := f.AddAnchors([]Anchor{stamp, c.witnessed(a, o, 19*time.Second)}); err != nil {
+		t.Fatal(err)
+	}
+	roots := c.roots(o)
+	roots.Timestamps = []timestamp.Authority{{Name: "tsa-rsa", Roots: [][]byte{root}}}
+	for name, b := range map[string][]byte{"qifeng.json": must(f.Marshal()), "policy": must(c.policy.Marshal()), "roots.json": must(roots.Marshal())} {
+		if err := os.WriteFile("testdata/stamped."+name, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// stamped reads the committed files.
+func stamped(t testing.TB) (raw []byte, p *checkpoint.Policy, roots *AnchorRoots) {
+	t.Helper()
+	return must(os.ReadFile("testdata/stamped.qifeng.json")),
+		must(checkpoint.ParsePolicy(must(os.ReadFile("testdata/stamped.policy")))),
+		must(ParseAnchorRoots(must(os.ReadFile("testdata/stamped.roots.json"))))
+}
+
+func TestStamped(t *testing.T) {
+	if *updateStamped {
+		makeStamped(t)
+	}
+	raw, p, roots := stamped(t)
+	f := must(Parse(raw))
+	r := Verify(f, p, contentOf("x"), Options{Second: true, Roots: roots, RootsDigest: merkle.Sum([]byte("x"))})
+	wantAnchors(t, "stamped", r, Proved, StepProved, StepProved, StepProved)
+	stamp := r.Anchors[0]
+	if stamp.Kind != AnchorRFC3161 || stamp.Token == nil || stamp.Accuracy != 1500*time.Millisecond || stamp.Size != 8 || r.LedgerSize != 5 {
+		t.Fatalf("the time-stamp says %+v", stamp)
+	}
+	if !r.NotLaterThan().Equal(stamp.Time.Add(1500*time.Millisecond)) || r.Bracket.Source != "rfc3161/tsa-rsa" || len(r.Bracket.Impossible) != 0 {
+		t.Errorf("not later than %s by %s, stamped at %s", r.NotLaterThan(), r.Bracket.Source, stamp.Time)
+	}
+	en, zh := r.Text(English), r.Text(Chinese)
+	for _, want := range []string{"legal time: a time-stamp shows only that the record existed", "CN=Test TSA", "revoked was not checked",
+		"by the strongest source of time, rfc3161/tsa-rsa", "fingerprint of the anchor roots"} {
+		if !strings.Contains(en, want) {
+			t.Errorf("the report does not say %q:\n%s", want, en)
+		}
+	}
+	for _, want := range []string{"时间戳只表明记录在时间戳机构所示的时间已存在", "锚定信任根指纹", "结论：上链后未经篡改\n"} {
+		if !strings.Contains(zh, want) {
+			t.Errorf("the report does not say %q:\n%s", want, zh)
+		}
+	}
+	for _, a := range f.Anchors {
+		if got, err := VerifyAnchor(&a, p, roots); err != nil || got.Detail == (Words{}) || got.Size != 8 {
+			t.Errorf("%s by itself: %+v, %v", a.Name, got, err)
+		}
+	}
+
+	// The token is of this note and of no other, by this root and no other.
+	other := *f
+	other.Anchors = []Anchor{f.Anchors[0]}
+	other.Anchors[0].Checkpoint = f.Anchors[1].Checkpoint // the same with one line more
+	r = Verify(&other, p, nil, Options{Roots: roots})
+	wantAnchors(t, "another note", r, False, StepFailed, StepFailed)
+	if got := r.Limits(); !strings.Contains(fmt.Sprint(got), "not those of a time-stamp authority") {
+		t.Errorf("legal time after a false time-stamp: %v", got)
+	}
+	root := anotherRoot(t)
+	r = Verify(f, p, nil, Options{Roots: &AnchorRoots{Chain: roots.Chain, Timestamps: []timestamp.Authority{{Name: "tsa-rsa", Roots: [][]byte{root}}}}})
+	wantAnchors(t, "another root", r, False, StepFailed, StepFailed, StepNotPresent)
+}
+
+// anotherRoot is a certificate of a key that signed nothing here.
+func anotherRoot(t *testing.T) []byte {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test TSA root"}, NotBefore: time.Unix(0, 0),
+		NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	return must(x509.CreateCertificate(rand.Reader, c, c, key.Public(), key))
+}
+
+// TestEveryFlippedByteOfAnchors: a changed file is unreadable or not proved, or
+// its anchors say what they said before, or less.
+func TestEveryFlippedByteOfAnchors(t *testing.T) {
+	raw, p, roots := stamped(t)
+	same := Verify(must(Parse(raw)), p, nil, Options{Roots: roots}).JSON()
+	from, to := bytes.Index(raw, []byte(`"anchors"`)), bytes.Index(raw, []byte(`"batch"`))
+	failed, silent := 0, 0
+	for i := from; i < to; i += 3 {
+		bad := bytes.Clone(raw)
+		bad[i] ^= 1
+		f, err := Parse(bad)
+		if err != nil {
+			continue
+		}
+		r := Verify(f, p, nil, Options{Roots: roots})
+		step, _ := r.Step(StepAnchors)
+		switch {
+		case r.Result == False && step.Outcome == StepFailed:
+			failed++
+		case r.Result != Proved:
+			t.Fatalf("byte %d (%q): %s, anchors %s", i, raw[max(0, i-20):i+20], r.Result, step.Outcome)
+		case bytes.Equal(r.JSON(), same):
+		default: // another name, or a seal less
+			silent++
+			for _, a := range r.Anchors {
+				if a.Outcome == StepProved && !bytes.Contains(same, []byte(millis(a.Time))) {
+					t.Fatalf("byte %d (%q): still proved, but states something else", i, raw[max(0, i-20):i+20])
+				}
+			}
+		}
+	}
+	t.Logf("%d flips are false, %d say less", failed, silent)
+	if failed < 1000 {
+		t.Errorf("only %d flips are found false: the test tests nothing", failed)
+	}
+}
+
+// TestAnchorsAreApart: what a file proved without its anchors it proves with them,
+// and says in the same words.
+func TestAnchorsAreApart(t *testing.T) {
+	raw, p, roots := stamped(t)
+	f := must(Parse(raw))
+	with := Verify(f, p, contentOf("x"), Options{Second: true, Roots: roots})
+	f.Anchors = nil
+	without := Verify(f, p, contentOf("x"), Options{Second: true})
+	for i, s := range without.Steps {
+		if w := with.Steps[i]; s != w && s.Name != StepAnchors && s.Name != StepSecondOpinion {
+			t.Errorf("%s is %v, with anchors %v", s.Name, s, w)
+		}
+	}
+	if bytes.Contains(without.JSON(), []byte(`"anchors":`)) || bytes.Contains(without.JSON(), []byte(`"bracket":`)) || without.Bracket != nil {
+		t.Errorf("a report without anchors speaks of them: %s", without.JSON())
+	}
+}
+
+func FuzzParseAnchorFile(f *testing.F) {
+	raw, _, _ := stamped(f)
+	p := must(Parse(raw))
+	f.Add(must((&AnchorFile{Chain: p.Chain, From: 5, Anchors: p.Anchors}).Marshal()))
+	f.Add([]byte(`{"anchors":[],"chain":"a-00000000","from":1,"type":"qifeng-anchors","v":1}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := ParseAnchorFile(data)
+		if err != nil {
+			return
+		}
+		again, err := a.Marshal()
+		if err != nil {
+			return // longer on its lines than the bound
+		}
+		b, err := ParseAnchorFile(again)
+		if err != nil || !bytes.Equal(must(b.Marshal()), again) {
+			t.Fatalf("%q, written again, is read otherwise: %v", data, err)
+		}
+	})
+}
+
+func FuzzParseAnchorRoots(f *testing.F) {
+	f.Add(must(os.ReadFile("testdata/stamped.roots.json")))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := ParseAnchorRoots(data)
+		if err != nil {
+			return
+		}
+		again, err := r.Marshal()
+		if err != nil {
+			return // longer on its lines than the bound
+		}
+		if b, err := ParseAnchorRoots(again); err != nil || !bytes.Equal(must(b.Marshal()), again) {
+			t.Fatalf("%q, written again, is read otherwise: %v", data, err)
+		}
+	})
+}
+
+// FuzzVerifyAnchors: whatever is made of the file, no anchor is proved to say what
+// nobody said.
+func FuzzVerifyAnchors(f *testing.F) {
+	raw, p, roots := stamped(f)
+	said := map[string]bool{}
+	word := func(a AnchorReport) string { return fmt.Sprint(a.Kind, a.Name, a.Size, a.Time) }
+	for _, a := range Verify(must(Parse(raw)), p, nil, Options{Roots: roots}).Anchors {
+		said[word(a)] = true
+	}
+	f.Add(raw)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := Parse(data)
+		if err != nil {
+			return
+		}
+		r := Verify(file, p, nil, Options{Roots: roots})
+		for _, a := range r.Anchors {
+			if a.Outcome == StepProved && !said[word(a)] {
+				t.Fatalf("%s is proved to say what it did not: %+v in %q", a.ID(), a, data)
+			}
+		}
+		if canon.IsCanonical(r.JSON()) != nil || r.Text(Chinese) == "" {
+			t.Fatal("the report cannot be rendered")
+		}
+	})
+}
+
+// BenchmarkVerifyAnchors is a court's verification of a proof with three anchors.
+func BenchmarkVerifyAnchors(b *testing.B) {
+	raw, p, roots := stamped(b)
+	c := newConsortium(b)
+	a, o := newOutsider(b, "wit-a"), newOutsider(b, "wit-b")
+	f := c.proof(1000, all, c.submission(evidence.ContractFinal, contentOf("x").Digest))[0]
+	for i, w := range []*outsider{a, o} {
+		if _, err := f.AddAnchors([]Anchor{c.witnessed(c.later(f, 100+i, 0, all), w, 0)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, bb := range []struct {
+		name  string
+		raw   []byte
+		p     *checkpoint.Policy
+		roots *AnchorRoots
+	}{
+		{"time-stamp and witness", raw, p, roots},
+		{"two witnesses", must(f.Marshal()), c.policy, c.roots(a, o)},
+	} {
+		for _, second := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s, second=%v", bb.name, second), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					f := must(Parse(bb.raw))
+					if r := Verify(f, bb.p, contentOf("x"), Options{Second: second, Roots: bb.roots}); r.Result != Proved {
+						b.Fatal(r.Text(English))
+					}
+				}
+			})
+		}
+	}
+}

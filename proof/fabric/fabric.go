@@ -8,8 +8,8 @@
 //
 // # What a verified receipt proves
 //
-// Peers of so many different pinned organisations ran put on this very note: the
-// chaincode of each checked the seal quorum by its own copy of the trust policy.
+// Peers of so many different pinned organisations ran put on a note of this state of
+// the ledger (origin, size and both roots; the seals may be others): the chaincode of each checked the seal quorum by its own copy of the trust policy.
 // The orderers put that transaction into this block. And peers of so many
 // organisations later read the entry back, at the version (block, transaction)
 // where this transaction stands: only a valid transaction gives a key its version,
@@ -84,10 +84,11 @@ type Statement struct {
 type Endorsed struct {
 	TxID          string
 	Block         uint64
-	Organisations []string  // MSPs that endorsed the transaction, sorted
-	ReadBack      []string  // MSPs that endorsed the read-back, sorted
-	Orderers      []string  // MSP and name of the orderers that signed the block header, sorted
-	Claimed       time.Time // the submitting client's claim; Fabric itself states no time
+	Organisations []string      // MSPs that endorsed the transaction, sorted
+	ReadBack      []string      // MSPs that endorsed the read-back, sorted
+	Orderers      []string      // MSP and name of the orderers that signed the block header, sorted
+	Note          merkle.Digest // of the note that was put: of this state, perhaps with other seals than the one at hand
+	Claimed       time.Time     // the submitting client's claim; Fabric itself states no time
 }
 
 // ErrReceipt is wrapped by every error of [Verify].

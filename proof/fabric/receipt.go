@@ -73,19 +73,23 @@ func (r *Receipt) Marshal() []byte {
 	w.Key("signatures").String(encode(r.Signatures)).EndObject()
 	w.Key("code").Int(uint64(r.Code))
 	w.Key("index").Int(uint64(r.Index))
-	w.Key("read").Object()
-	w.Key("channel_header").String(encode(r.Read.ChannelHeader))
-	w.Key("endorsements").Array()
-	for _, e := range r.Read.Endorsements {
-		w.Object().Key("endorser").String(encode(e.Endorser)).Key("signature").String(encode(e.Signature)).EndObject()
-	}
-	w.EndArray()
-	w.Key("proposal").String(encode(r.Read.Proposal))
-	w.Key("response").String(encode(r.Read.Response))
-	w.Key("signature_header").String(encode(r.Read.SignatureHeader)).EndObject()
+	w.Key("read")
+	r.Read.write(w)
 	w.Key("type").String(receiptType)
 	w.Key("v").Int(receiptVersion)
 	return w.EndObject().Bytes()
+}
+
+func (b *ReadBack) write(w *canon.Writer) {
+	w.Object().Key("channel_header").String(encode(b.ChannelHeader))
+	w.Key("endorsements").Array()
+	for _, e := range b.Endorsements {
+		w.Object().Key("endorser").String(encode(e.Endorser)).Key("signature").String(encode(e.Signature)).EndObject()
+	}
+	w.EndArray()
+	w.Key("proposal").String(encode(b.Proposal))
+	w.Key("response").String(encode(b.Response))
+	w.Key("signature_header").String(encode(b.SignatureHeader)).EndObject()
 }
 
 // ParseReceipt reads a receipt's form; [Verify] says whether it proves anything.

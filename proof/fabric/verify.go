@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"qifeng/proof/checkpoint"
 	"qifeng/proof/fabric/internal/wire"
 	"qifeng/proof/merkle"
 )
@@ -28,6 +29,10 @@ func (e *CodeError) Error() string {
 
 // Verify checks a receipt against a pinned channel. See the package comment for
 // what is then proved, and by whose word.
+//
+// want.Note is not asked for: a state of the ledger has as many notes as there
+// are sets of seals, the channel keeps the digest of the one that came first, and
+// the others' receipts are of the same entry. Which note was put is in the result.
 func Verify(receipt []byte, want Statement, c *Channel) (*Endorsed, error) {
 	out, err := verify(receipt, want, c)
 	if err != nil {
@@ -65,13 +70,10 @@ func verify(receipt []byte, want Statement, c *Channel) (*Endorsed, error) {
 	if r.Code != 0 {
 		return nil, &CodeError{r.Code}
 	}
-	if err := put.checkPut(want); err != nil {
+	if want.Note, err = put.checkPut(want); err != nil {
 		return nil, fmt.Errorf("transaction: %w", err)
 	}
-	get := &call{
-		channelHeader: r.Read.ChannelHeader, signatureHeader: r.Read.SignatureHeader,
-		proposal: r.Read.Proposal, response: r.Read.Response, endorsements: r.Read.Endorsements,
-	}
+	get := r.Read.call()
 	if err := get.check(c, orgs, true, false); err != nil {
 		return nil, fmt.Errorf("read-back: %w", err)
 	}
@@ -80,7 +82,7 @@ func verify(receipt []byte, want Statement, c *Channel) (*Endorsed, error) {
 	}
 	return &Endorsed{
 		TxID: put.txID, Block: r.Number, Organisations: put.by, ReadBack: get.by,
-		Orderers: orderers, Claimed: put.claimed,
+		Orderers: orderers, Claimed: put.claimed, Note: want.Note,
 	}, nil
 }
 
@@ -90,8 +92,13 @@ func (r *Receipt) transaction() (*call, error) {
 	if err := unmarshal(r.Data[r.Index], &env); err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}
+	return takeApart(env.Payload)
+}
+
+// takeApart reads the payload of an envelope that calls a chaincode once.
+func takeApart(b []byte) (*call, error) {
 	var payload wire.Payload
-	if err := unmarshal(env.Payload, &payload); err != nil {
+	if err := unmarshal(b, &payload); err != nil {
 		return nil, fmt.Errorf("payload: %w", err)
 	}
 	var tx wire.Transaction
@@ -135,26 +142,29 @@ func (r *Receipt) checkCreator(put *call, orgs msps) error {
 }
 
 // checkPut says whether the transaction is a put of what is wanted: by its
-// arguments, by what it wrote and by what it announced.
-func (c *call) checkPut(want Statement) error {
+// arguments, by what it wrote and by what it announced. It returns the digest of
+// the note that was put.
+func (c *call) checkPut(want Statement) (merkle.Digest, error) {
 	if len(c.args) < 2 || string(c.args[0]) != FunctionPut {
-		return fmt.Errorf("it is no call of %s", FunctionPut)
+		return merkle.Digest{}, fmt.Errorf("it is no call of %s", FunctionPut)
 	}
-	if merkle.Sum(c.args[1]) != want.Note {
-		return errors.New("the note that was put is another")
+	body := checkpoint.Checkpoint{Origin: want.Origin, Size: want.Size, Root: want.Root}.Body()
+	if !bytes.HasPrefix(c.args[1], append(body, '\n')) {
+		return merkle.Digest{}, fmt.Errorf("the note that was put is not of %s at size %d with the roots wanted", want.Origin, want.Size)
 	}
+	want.Note = merkle.Sum(c.args[1])
 	entry := want.Marshal()
 	value, err := c.value(EntryKey(want.Origin, want.Size))
 	if err != nil {
-		return err
+		return merkle.Digest{}, err
 	}
 	if !bytes.Equal(value, entry) {
-		return fmt.Errorf("another entry was written: %w", differs(value, want))
+		return merkle.Digest{}, fmt.Errorf("another entry was written: %w", differs(value, want))
 	}
 	if c.event == nil || c.event.EventName != EventName || !bytes.Equal(c.event.Payload, entry) {
-		return fmt.Errorf("the event %q does not announce the entry", EventName)
+		return merkle.Digest{}, fmt.Errorf("the event %q does not announce the entry", EventName)
 	}
-	return nil
+	return want.Note, nil
 }
 
 // checkGet says whether the read-back answers with what is wanted, and read it

@@ -20,10 +20,7 @@ import (
 
 const origin = "qifeng/demo-0a1b2c3d"
 
-var (
-	note = []byte("the note of a checkpoint\n")
-	want = fabrictest.Statement(origin, 42, note)
-)
+var note, want = fabrictest.Note(origin, 42)
 
 // world is a channel with the parts of a good receipt, any of which a case bends
 // before they are put together.
@@ -62,7 +59,7 @@ func TestVerify(t *testing.T) {
 		if err != nil {
 			t.Fatalf("bft %v: %v", bft, err)
 		}
-		if got.TxID != w.put.Header.TxId || got.Block != 7 || !got.Claimed.Equal(w.put.Header.Timestamp.AsTime()) ||
+		if got.TxID != w.put.Header.TxId || got.Block != 7 || got.Note != want.Note || !got.Claimed.Equal(w.put.Header.Timestamp.AsTime()) ||
 			!slices.Equal(got.Organisations, []string{"Org1MSP", "Org2MSP"}) || !slices.Equal(got.ReadBack, got.Organisations) {
 			t.Errorf("bft %v: %+v", bft, got)
 		}
@@ -83,10 +80,9 @@ func TestRefused(t *testing.T) {
 		after  func(t *testing.T, w *world)
 		says   string
 	}{
-		{"another note wanted", false, func(_ *testing.T, w *world) { w.want.Note = merkle.Sum([]byte("x")) }, nil, "the note that was put is another"},
-		{"another root wanted", false, func(_ *testing.T, w *world) { w.want.Root = merkle.Sum([]byte("x")) }, nil, "its root differs"},
-		{"another size wanted", false, func(_ *testing.T, w *world) { w.want.Size++ }, nil, "is not written"},
-		{"another origin wanted", false, func(_ *testing.T, w *world) { w.want.Origin = "qifeng/demo-ffffffff" }, nil, "is not written"},
+		{"another root wanted", false, func(_ *testing.T, w *world) { w.want.Root = merkle.Sum([]byte("x")) }, nil, "the note that was put is not of"},
+		{"another size wanted", false, func(_ *testing.T, w *world) { w.want.Size++ }, nil, "the note that was put is not of"},
+		{"another origin wanted", false, func(_ *testing.T, w *world) { w.want.Origin = "qifeng/demo-ffffffff" }, nil, "the note that was put is not of"},
 		{"foreign channel", false, func(_ *testing.T, w *world) { w.put.Header.ChannelId = "other" }, nil, `of channel "other"`},
 		{"foreign channel pinned", false, func(_ *testing.T, w *world) { w.pinned.Channel = "other" }, nil, `of channel "anchors"`},
 		{"foreign chaincode in the header", false, func(_ *testing.T, w *world) { w.put.Ext.ChaincodeId.Name = "other" }, nil, `of chaincode "other"`},
@@ -101,6 +97,10 @@ func TestRefused(t *testing.T) {
 		{"init call", false, func(_ *testing.T, w *world) { w.put.Spec.Input.IsInit = true }, nil, "initialises"},
 		{"another function", false, func(_ *testing.T, w *world) { w.put.Spec.Input.Args[0] = []byte("drop") }, nil, "no call of put"},
 		{"another note put", false, func(_ *testing.T, w *world) { w.put.Spec.Input.Args[1] = []byte("x") }, nil, "note that was put"},
+		{"another size's note put", false, func(_ *testing.T, w *world) { w.put.Spec.Input.Args[1], _ = fabrictest.Note(origin, 41) }, nil, "note that was put"},
+		{"other seals put than written", false, func(_ *testing.T, w *world) {
+			w.put.Spec.Input.Args[1] = append(slices.Clone(note), "— another bGluZQ==\n"...)
+		}, nil, "note's digest differs"},
 		{"another entry written", false, func(_ *testing.T, w *world) { w.put.Results.Writes[0].Value[9] ^= 1 }, nil, "another entry was written"},
 		{"entry deleted", false, func(_ *testing.T, w *world) { w.put.Results.Writes[0].IsDelete = true }, nil, "deleted"},
 		{"entry written twice", false, func(_ *testing.T, w *world) {
@@ -248,6 +248,7 @@ func TestAccepted(t *testing.T) {
 			w.put.Endorsers = append(w.put.Endorsers, fabrictest.NewCA(t, "OtherMSP").Issue(t, "p", "peer"))
 		}},
 		{"three endorse", func(_ *testing.T, w *world) { w.put.Endorsers, w.get.Endorsers = w.Peers, w.Peers }},
+		{"a note with other seals at hand", func(_ *testing.T, w *world) { w.want.Note = merkle.Sum([]byte("x")) }},
 		{"others read it back", func(_ *testing.T, w *world) { w.get.Endorsers = w.Peers[1:] }},
 		{"intermediate CA", func(t *testing.T, w *world) {
 			ica := w.CAs[1].Below(t)

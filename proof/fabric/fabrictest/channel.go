@@ -17,6 +17,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"qifeng/proof/checkpoint"
 	"qifeng/proof/fabric"
 	"qifeng/proof/merkle"
 )
@@ -69,9 +70,13 @@ func (c *Channel) Pinned() *fabric.Channel {
 	return out
 }
 
-// Statement is what a note states: body is not read, any bytes will do.
-func Statement(origin string, size uint64, note []byte) fabric.Statement {
-	return fabric.Statement{Origin: origin, Size: size, Root: merkle.LeafHash(note), Note: merkle.Sum(note)}
+// Note makes a note of a state of the ledger, with a line that nobody signed, and
+// what a channel holds of it.
+func Note(origin string, size uint64) ([]byte, fabric.Statement) {
+	s := fabric.Statement{Origin: origin, Size: size, Root: merkle.LeafHash(fmt.Append(nil, origin, size))}
+	note := append(checkpoint.Checkpoint{Origin: origin, Size: size, Root: s.Root}.Body(), "\n— nobody c2lnbmF0dXJl\n"...)
+	s.Note = merkle.Sum(note)
+	return note, s
 }
 
 // Call is a call of the chaincode in the making; every field may be changed

@@ -194,15 +194,16 @@ type Revoked struct {
 func (e *Entity) List(from, until time.Time, entries []Revoked, change func(*smx509.RevocationList)) ([]byte, error) {
 	list := &smx509.RevocationList{Number: big.NewInt(1), ThisUpdate: from, NextUpdate: until}
 	for _, r := range entries {
-		entry := smx509.RevocationListEntry{SerialNumber: r.Serial, RevocationTime: r.Time, ExtraExtensions: r.Extensions}
+		// Not the newer field of entries: it takes no reason 0, which authorities write all the same.
+		entry := pkix.RevokedCertificate{SerialNumber: r.Serial, RevocationTime: r.Time, Extensions: r.Extensions}
 		if r.Reason >= 0 {
 			value, err := asn1.Marshal(asn1.Enumerated(r.Reason))
 			if err != nil {
 				return nil, err
 			}
-			entry.ExtraExtensions = append(entry.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 21}, Value: value})
+			entry.Extensions = append(entry.Extensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 21}, Value: value})
 		}
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, entry)
+		list.RevokedCertificates = append(list.RevokedCertificates, entry)
 	}
 	if change != nil {
 		change(list)

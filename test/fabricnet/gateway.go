@@ -79,10 +79,13 @@ func (n *Net) Ready(t testing.TB) {
 	t.Helper()
 	for i := range n.Organisations {
 		o := &n.Organisations[i]
-		c := o.Contract(t)
+		c, all := o.Contract(t), []string{}
+		for _, other := range n.Organisations {
+			all = append(all, other.MSP)
+		}
 		deadline := time.Now().Add(40 * time.Second)
 		for {
-			err := endorsable(c)
+			err := endorsable(c, all...)
 			if err == nil {
 				break
 			}
@@ -95,9 +98,10 @@ func (n *Net) Ready(t testing.TB) {
 }
 
 // endorsable asks for the head of a log that there is not: the chaincode's refusal
-// shows that the gateway found who endorses.
-func endorsable(c *client.Contract) error {
-	p, err := c.NewProposal(fabric.FunctionHead, client.WithArguments("qifeng/nobody-00000000"))
+// shows that the gateway knows the chaincode at every organisation named. (Unless
+// told whom, it asks its own first, and looks for the others only after a success.)
+func endorsable(c *client.Contract, msps ...string) error {
+	p, err := c.NewProposal(fabric.FunctionHead, client.WithArguments("qifeng/nobody-00000000"), client.WithEndorsingOrganizations(msps...))
 	if err != nil {
 		return err
 	}

@@ -266,6 +266,10 @@ func logs(t testing.TB, dir string) {
 			continue
 		}
 		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-		t.Logf("end of %s:\n%s", filepath.Base(f), strings.Join(lines[max(0, len(lines)-8):], "\n"))
+		lines = lines[max(0, len(lines)-8):]
+		for i, l := range lines {
+			lines[i] = l[:min(len(l), 300)] // some hold a whole stack
+		}
+		t.Logf("end of %s:\n%s", filepath.Base(f), strings.Join(lines, "\n"))
 	}
 }

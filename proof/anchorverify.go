@@ -141,15 +141,25 @@ func proveTimestamp(authority *timestamp.Authority) func(*Anchor, *checkpoint.Se
 		if t.Accuracy > 0 {
 			accuracy = Words{"精度 " + t.Accuracy.String(), "accuracy " + t.Accuracy.String()}
 		}
-		revoked := Words{"签名证书是否被吊销未查验（时间戳未附其吊销列表）", "whether its certificate was revoked was not checked (the token carries no list)"}
-		if t.Revoked == timestamp.NotRevoked {
-			revoked = Words{"按所附吊销列表，签名证书当时未被吊销", "by the list that the token carries its certificate was not revoked"}
-		}
-		r.Detail = wordsf("时间戳机构 %[1]s 称总账 %[2]d 项的检查点于 %[3]s 已存在（%[4]s；%[5]s 签名）；%[6]s。须信任该机构及其时钟",
-			"time-stamp authority %[1]s says that the checkpoint of %[2]d entries existed at %[3]s (%[4]s; signed with %[5]s); %[6]s. Trusted for it: that authority and its clock",
-			[]any{t.Signer, s.Size, millis(t.Time), accuracy.ZH, t.Algorithm, revoked.ZH},
-			[]any{t.Signer, s.Size, millis(t.Time), accuracy.EN, t.Algorithm, revoked.EN})
+		revoked, signer := revocation(t), shown(t.Signer)
+		r.Detail = wordsf("时间戳机构 %[1]s 称总账 %[2]d 项的检查点于 %[3]s 已存在（%[4]s；以 %[5]s 摘要，以 %[6]s 签名）；%[7]s。须信任该机构及其时钟",
+			"time-stamp authority %[1]s says that the checkpoint of %[2]d entries existed at %[3]s (%[4]s; its %[5]s digest, signed with %[6]s); %[7]s. Trusted for it: that authority and its clock",
+			[]any{signer, s.Size, millis(t.Time), accuracy.ZH, t.Hash, t.Algorithm, revoked.ZH},
+			[]any{signer, s.Size, millis(t.Time), accuracy.EN, t.Hash, t.Algorithm, revoked.EN})
 		return nil
+	}
+}
+
+// revocation says what the lists inside a token say of its signer.
+func revocation(t *timestamp.Token) Words {
+	until := t.ListUntil.UTC().Format(time.RFC3339)
+	switch t.Revoked {
+	case timestamp.NotRevoked:
+		return Words{"按所附吊销列表（有效至 " + until + "），签名证书未被吊销", "by the list that it carries (good until " + until + ") its certificate was not revoked"}
+	case timestamp.RevokedLater:
+		return Words{"按所附吊销列表，签名证书在其后才被吊销，理由不影响此前的时间戳", "by the list that it carries its certificate was revoked later, for a reason that leaves earlier tokens valid"}
+	default:
+		return Words{"签名证书是否被吊销未查验（时间戳未附当时有效的吊销列表）", "whether its certificate was revoked was not checked (it carries no list that was good then)"}
 	}
 }
 
@@ -160,7 +170,7 @@ func proveWitness(w checkpoint.Witness) func(*Anchor, *checkpoint.Sealed, *Ancho
 			return because(err, "见证签名不成立："+err.Error(), "the witness's cosignature does not verify: "+err.Error())
 		}
 		r.Time = time.Unix(t, 0).UTC()
-		args := []any{w.Name, r.Time.Format(time.RFC3339), s.Size}
+		args := []any{shown(w.Name), r.Time.Format(time.RFC3339), s.Size}
 		r.Detail = wordsf("见证者 %s 于 %s（其自己的时钟）见证总账 %d 项的检查点（Ed25519）；见证仅及 SHA-256 半部。须信任该见证者不为两份不同的历史作证",
 			"witness %s cosigned the checkpoint at %s (by its own clock), %d entries, with Ed25519; witness: SHA-256 half only. Trusted for it: that this witness cosigns no two histories",
 			args, args)
@@ -175,24 +185,32 @@ func proveFabric(c *fabric.Channel) func(*Anchor, *checkpoint.Sealed, *AnchorRep
 			return because(err, "Fabric 回执不成立："+err.Error(), "the Fabric receipt does not verify: "+err.Error())
 		}
 		r.Endorsed = e
-		args := []any{c.Channel, c.Chaincode, joined(e.Organisations), s.Size, e.Block, e.TxID, len(e.Orderers)}
-		r.Detail = wordsf("Fabric 通道 %[1]s 的链码 %[2]s：组织 %[3]s 背书总账 %[4]d 项的两个根，并在写入后背书读回；位于第 %[5]d 块，交易 %[6]s，%[7]d 个排序节点签署块头。Fabric 不证明时间。须信任上述组织与排序节点不合谋",
-			"channel %[1]s, chaincode %[2]s: organisations %[3]s endorsed both roots of %[4]d entries and, after it was written, endorsed reading them back; in block %[5]d, transaction %[6]s, its header signed by %[7]d orderers. Fabric states no time. Trusted for it: that these organisations and orderers do not collude",
+		args := []any{c.Channel, c.Chaincode, joined(e.Organisations), s.Size, e.Block, e.TxID, len(e.Orderers), joined(e.ReadBack)}
+		r.Detail = wordsf("Fabric 通道 %[1]s 的链码 %[2]s：组织 %[3]s 背书写入总账 %[4]d 项的两个根，组织 %[8]s 其后背书读回；位于第 %[5]d 块，交易 %[6]s，%[7]d 个排序节点签署块头。Fabric 不证明时间。须信任上述组织不合谋，或排序节点不与之合谋",
+			"channel %[1]s, chaincode %[2]s: organisations %[3]s endorsed writing both roots of %[4]d entries, and %[8]s later endorsed reading them back; in block %[5]d, transaction %[6]s, its header signed by %[7]d orderers. Fabric states no time. Trusted for it: that these organisations do not conspire, or that the orderers do not conspire with them",
 			args, args)
 		return nil
 	}
 }
 
+// allAnchors are those of the file and those of its companion that it has not, in
+// the order of a file.
+func (v *verifier) allAnchors() []Anchor {
+	list := slices.Clone(v.f.Anchors)
+	for _, a := range v.opt.Anchors {
+		if !slices.ContainsFunc(list, func(b Anchor) bool { return compareAnchors(a, b) == 0 }) {
+			list = append(list, a)
+		}
+	}
+	slices.SortFunc(list, compareAnchors)
+	return list
+}
+
 // judgeAnchors checks every anchor of the file and of its companion, before the
 // steps that speak of their times.
 func (v *verifier) judgeAnchors() {
-	list := v.f.Anchors
-	for _, a := range v.opt.Anchors {
-		if !slices.ContainsFunc(list, func(b Anchor) bool { return compareAnchors(a, b) == 0 }) {
-			list = append(slices.Clip(list), a)
-		}
-	}
-	j := anchorJudge{policy: v.p, roots: v.opt.Roots, open: v.openAnchor, leads: v.leads}
+	list := v.allAnchors()
+	j := anchorJudge{policy: v.p, roots: v.opt.Roots, open: v.openWith, leads: v.leads}
 	for i := range list {
 		a := &list[i]
 		r := AnchorReport{Kind: a.Kind, Name: a.Name}
@@ -206,6 +224,7 @@ func (v *verifier) judgeAnchors() {
 		}
 		if err != nil {
 			r.Outcome, r.Detail = StepFailed, explain(err)
+			r.Detail = Words{shown(r.Detail.ZH), shown(r.Detail.EN)}
 			if errors.Is(err, errUnknownAnchor) || errors.Is(err, errUnsealedAnchor) {
 				r.Outcome = StepNotPresent
 			}
@@ -213,19 +232,6 @@ func (v *verifier) judgeAnchors() {
 		}
 		v.r.Anchors = append(v.r.Anchors, r)
 	}
-}
-
-// openAnchor opens the note of an anchor. Anchors often share one, and its seals
-// are most of the signatures in it.
-func (v *verifier) openAnchor(note []byte) (*checkpoint.Sealed, error) {
-	if s, ok := v.notes[string(note)]; ok {
-		return s, nil
-	}
-	s, err := v.openWith(note)
-	if err == nil {
-		v.notes[string(note)] = s
-	}
-	return s, err
 }
 
 // leads checks the path from the proof's checkpoint to a later one, and its SM3

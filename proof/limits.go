@@ -40,18 +40,21 @@ const (
 	maxRootsOfKind = 32
 	// maxCertificate bounds one certificate of the roots, maxCertificates a list of
 	// them. An RSA-4096 certificate with all extensions is about 2 KiB.
-	maxCertificate  = 8 << 10
-	maxCertificates = 8
+	maxCertificate  = 16 << 10
+	maxCertificates = 16
 	// maxOrganisations and maxConsenters bound a Fabric channel: the largest in
 	// public use have about twenty of each.
-	maxOrganisations = 32
-	maxConsenters    = 64
+	maxOrganisations = 64
+	maxConsenters    = 128
 	// maxFabricName bounds the ids of channels, chaincodes and MSPs: Fabric has 249
 	// for a channel, and fewer for the others.
 	maxFabricName = 249
 	// maxWitnessKey bounds a witness's verifier key: a name of at most 255 bytes, a
 	// key id and a key.
 	maxWitnessKey = 320
+	// maxShown bounds what a report shows of a text that a certificate or a receipt
+	// may have made: a few lines.
+	maxShown = 2 << 10
 	// clockBound is how far apart two honest clocks may be: members refuse a live
 	// seal that is further off.
 	clockBound = 60 * time.Second

@@ -18,9 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"qifeng/evidence"
 	"qifeng/evidence/canon"
 	"qifeng/proof/checkpoint"
+	"qifeng/proof/fabric"
+	"qifeng/proof/fabric/fabrictest"
 	"qifeng/proof/merkle"
 	"qifeng/proof/timestamp"
 )
@@ -165,6 +166,70 @@ func TestStamped(t *testing.T) {
 	wantAnchors(t, "another root", r, False, StepFailed, StepFailed, StepNotPresent)
 }
 
+// withFabric adds the receipt of a channel in memory to the committed proof, and
+// the channel to its roots.
+func withFabric(t testing.TB, bft bool) (*File, *checkpoint.Policy, *AnchorRoots) {
+	raw, p, roots := stamped(t)
+	f := must(Parse(raw))
+	stamp := f.Anchors[0]
+	state := must(noteState(stamp.Checkpoint))
+	want := fabric.Statement{Origin: state.Origin, Size: state.Size, Root: state.Root, Note: merkle.Sum(stamp.Checkpoint)}
+	channel := fabrictest.New(t, bft)
+	receipt := channel.Good(t, stamp.Checkpoint, want).Marshal()
+	if left, err := f.AddAnchors([]Anchor{{Kind: AnchorFabric, Name: "fab-a", Checkpoint: stamp.Checkpoint, Path: stamp.Path, Receipt: receipt}}); err != nil || len(left) != 0 {
+		t.Fatalf("%d left, %v", len(left), err)
+	}
+	pinned := channel.Pinned()
+	pinned.Name = "fab-a"
+	roots.Fabric = []fabric.Channel{*pinned}
+	return f, p, roots
+}
+
+// TestThreeKinds: one proof with an anchor of each kind, through its files and back.
+func TestThreeKinds(t *testing.T) {
+	for _, bft := range []bool{false, true} {
+		f, p, roots := withFabric(t, bft)
+		f = must(Parse(must(f.Marshal())))
+		file := must(roots.Marshal())
+		again := must(ParseAnchorRoots(file))
+		if !bytes.Equal(must(again.Marshal()), file) || fmt.Sprint(again.Fabric) != fmt.Sprint(roots.Fabric) {
+			t.Errorf("BFT %v: the roots are read otherwise than they were written", bft)
+		}
+		r := Verify(f, p, contentOf("x"), Options{Second: true, Roots: again})
+		wantAnchors(t, "three kinds", r, Proved, StepProved, StepProved, StepProved, StepProved)
+		fab := r.Anchors[0]
+		if fab.Endorsed == nil || !fab.Time.IsZero() || fab.Endorsed.Block != 7 || r.Bracket.Source != "rfc3161/tsa-rsa" {
+			t.Errorf("BFT %v: Fabric says %+v, the source of time is %s", bft, fab, r.Bracket.Source)
+		}
+		for _, want := range []string{"Fabric states no time", "Org1MSP", "that any time in a Fabric ledger is legal time"} {
+			if !strings.Contains(r.Text(English), want) {
+				t.Errorf("the report does not say %q:\n%s", want, r.Text(English))
+			}
+		}
+		// Of another channel, of another root: false. Beside a root that knows it not: nothing.
+		other := fabrictest.New(t, bft).Pinned()
+		other.Name = "fab-a"
+		r = Verify(f, p, nil, Options{Roots: &AnchorRoots{Chain: roots.Chain, Fabric: []fabric.Channel{*other}}})
+		wantAnchors(t, "another channel", r, False, StepFailed, StepFailed, StepNotPresent, StepNotPresent)
+		moved := *f
+		moved.Anchors = []Anchor{f.Anchors[0]}
+		moved.Anchors[0].Checkpoint, moved.Anchors[0].Path = f.Checkpoint, nil
+		wantAnchors(t, "receipt of another state", Verify(&moved, p, nil, Options{Roots: again}), False, StepFailed, StepFailed)
+	}
+}
+
+// TestShown: a report shows no text that could pass for another one.
+func TestShown(t *testing.T) {
+	for in, want := range map[string]string{
+		"CN=测试": "CN=测试", "a\x1b[31mb": "a?[31mb", "x\u202ey": "x?y", "中\u200b文": "中?文", "\xff": "\ufffd",
+		strings.Repeat("é", 2000): strings.Repeat("é", 1024) + "…",
+	} {
+		if got := shown(in); got != want {
+			t.Errorf("%q is shown as %.40q, want %.40q", in, got, want)
+		}
+	}
+}
+
 // anotherRoot is a certificate of a key that signed nothing here.
 func anotherRoot(t *testing.T) []byte {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
@@ -295,33 +360,27 @@ func FuzzVerifyAnchors(f *testing.F) {
 
 // BenchmarkVerifyAnchors is a court's verification of a proof with three anchors.
 func BenchmarkVerifyAnchors(b *testing.B) {
-	raw, p, roots := stamped(b)
-	c := newConsortium(b)
-	a, o := newOutsider(b, "wit-a"), newOutsider(b, "wit-b")
-	f := c.proof(1000, all, c.submission(evidence.ContractFinal, contentOf("x").Digest))[0]
-	for i, w := range []*outsider{a, o} {
-		if _, err := f.AddAnchors([]Anchor{c.witnessed(c.later(f, 100+i, 0, all), w, 0)}); err != nil {
-			b.Fatal(err)
-		}
-	}
+	raft, p, roots := withFabric(b, false)
+	bft, _, bftRoots := withFabric(b, true)
 	for _, bb := range []struct {
 		name  string
-		raw   []byte
-		p     *checkpoint.Policy
+		f     *File
 		roots *AnchorRoots
 	}{
-		{"time-stamp and witness", raw, p, roots},
-		{"two witnesses", must(f.Marshal()), c.policy, c.roots(a, o)},
+		{"raft", raft, roots},
+		{"bft", bft, bftRoots},
 	} {
+		raw := must(bb.f.Marshal())
 		for _, second := range []bool{false, true} {
-			b.Run(fmt.Sprintf("%s, second=%v", bb.name, second), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/second=%v", bb.name, second), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					f := must(Parse(bb.raw))
-					if r := Verify(f, bb.p, contentOf("x"), Options{Second: second, Roots: bb.roots}); r.Result != Proved {
+					f := must(Parse(raw))
+					if r := Verify(f, p, contentOf("x"), Options{Second: second, Roots: bb.roots}); r.Result != Proved {
 						b.Fatal(r.Text(English))
 					}
 				}
+				b.ReportMetric(float64(len(raw)), "file-bytes")
 			})
 		}
 	}

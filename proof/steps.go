@@ -6,7 +6,6 @@ import (
 
 	"qifeng/evidence"
 	"qifeng/internal/gm"
-	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
 )
 
@@ -171,13 +170,13 @@ func (v *verifier) received() {
 
 // openNote opens the note before the steps that need its epoch.
 func (v *verifier) openNote() {
+	v.openAhead()
 	s, err := v.openWith(v.f.Checkpoint)
 	if err != nil {
 		v.noteErr = err
 		v.disagree = v.disagree || errors.Is(err, gm.ErrDisagree)
 		return
 	}
-	v.notes = map[string]*checkpoint.Sealed{string(v.f.Checkpoint): s}
 	v.sealed = s
 	v.r.LedgerSize = s.Size
 	for _, seal := range s.Seals {
@@ -187,19 +186,6 @@ func (v *verifier) openNote() {
 	if s.Met {
 		v.r.SealedTime = time.Unix(s.SealedTime, 0).UTC()
 	}
-}
-
-// openWith opens a note under the policy, with both SM2 libraries where asked.
-func (v *verifier) openWith(note []byte) (*checkpoint.Sealed, error) {
-	open := v.opt.Open
-	if open == nil {
-		open = checkpoint.Open
-	}
-	s, err := open(note, v.p, checkpoint.Options{Second: v.opt.Second})
-	if err == nil && v.opt.Second {
-		v.second += len(s.Seals)
-	}
-	return s, err
 }
 
 // entry checks that data is entry index of the sealed ledger.

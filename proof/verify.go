@@ -49,7 +49,7 @@ type verifier struct {
 	r   *Report
 
 	sealed   *checkpoint.Sealed
-	notes    map[string]*checkpoint.Sealed // opened before, by their bytes
+	notes    map[string]openedNote // opened before, by their bytes
 	noteErr  error
 	second   int // how often the second library was asked
 	disagree bool

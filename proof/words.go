@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"qifeng/evidence"
+	"qifeng/evidence/canon"
 	"qifeng/internal/gm"
 	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
@@ -34,6 +36,24 @@ func because(err error, zh, en string) error { return cause{fault{Words{zh, en}}
 // wordsf fills two texts, each with its own words.
 func wordsf(zh, en string, argsZH, argsEN []any) Words {
 	return Words{fmt.Sprintf(zh, argsZH...), fmt.Sprintf(en, argsEN...)}
+}
+
+// shown is a text from a certificate or a receipt, or an error that may quote one,
+// fit for a report: what no canonical string may hold is replaced.
+func shown(s string) string {
+	if len(s) > maxShown {
+		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
+	}
+	visible := func(s string) bool { return utf8.ValidString(s) && canon.IsCanonical(canon.AppendString(nil, s)) == nil }
+	if visible(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if !visible(string(r)) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 func joined(list []string) string { return strings.Join(list, ", ") }

@@ -8,35 +8,35 @@ import (
 	"qifeng/anchor"
 )
 
-// der puts short contents under a tag.
-func der(tag byte, contents ...string) string {
+// element puts short contents under a tag.
+func element(tag byte, contents ...string) string {
 	body := strings.Join(contents, "")
 	return string([]byte{tag, byte(len(body))}) + body
 }
 
 func TestParseAnswer(t *testing.T) {
-	status := func(parts ...string) string { return der(0x30, parts...) }
-	granted, rejected := der(2, "\x00"), der(2, "\x02")
-	token := der(0x30, "x")
+	status := func(parts ...string) string { return element(0x30, parts...) }
+	granted, rejected := element(2, "\x00"), element(2, "\x02")
+	token := element(0x30, "x")
 	for _, c := range []struct {
 		name, in, want string
 		refused        bool
 	}{
-		{name: "granted", in: der(0x30, status(granted), token)},
-		{name: "with changes", in: der(0x30, status(der(2, "\x01")), token)},
-		{name: "with a text", in: der(0x30, status(granted, der(0x30, der(12, "fine"))), token)},
-		{name: "tail", in: der(0x30, status(granted), token) + "\x00", want: "malformed"},
-		{name: "two tokens", in: der(0x30, status(granted), token, token), want: "without a token"},
-		{name: "status 6", in: der(0x30, status(der(2, "\x06"))), want: "malformed"},
-		{name: "negative status", in: der(0x30, status(der(2, "\xff"))), want: "malformed"},
-		{name: "huge status", in: der(0x30, status(der(2, "\x01\x00\x00\x00\x00"))), want: "malformed"},
-		{name: "waiting", in: der(0x30, status(der(2, "\x03"))), want: "(waiting)"},
-		{name: "revoked", in: der(0x30, status(der(2, "\x05"))), want: "(revocation notification)", refused: true},
-		{name: "no reason", in: der(0x30, status(rejected)), want: "(rejection)"},
-		{name: "a reason", in: der(0x30, status(rejected, der(3, "\x05\x20"))), want: "badRequest", refused: true},
-		{name: "text with controls", in: der(0x30, status(rejected, der(0x30, der(12, "a\x1b[1m\xffb\n\nc")))), want: `"a [1mb c"`},
-		{name: "unknown fields", in: der(0x30, status(rejected, der(5))), want: "malformed"},
-		{name: "nine texts", in: der(0x30, status(rejected, der(0x30, strings.Repeat(der(12, "a"), 9)))), want: "malformed"},
+		{name: "granted", in: element(0x30, status(granted), token)},
+		{name: "with changes", in: element(0x30, status(element(2, "\x01")), token)},
+		{name: "with a text", in: element(0x30, status(granted, element(0x30, element(12, "fine"))), token)},
+		{name: "tail", in: element(0x30, status(granted), token) + "\x00", want: "malformed"},
+		{name: "two tokens", in: element(0x30, status(granted), token, token), want: "without a token"},
+		{name: "status 6", in: element(0x30, status(element(2, "\x06"))), want: "malformed"},
+		{name: "negative status", in: element(0x30, status(element(2, "\xff"))), want: "malformed"},
+		{name: "huge status", in: element(0x30, status(element(2, "\x01\x00\x00\x00\x00"))), want: "malformed"},
+		{name: "waiting", in: element(0x30, status(element(2, "\x03"))), want: "(waiting)"},
+		{name: "revoked", in: element(0x30, status(element(2, "\x05"))), want: "(revocation notification)", refused: true},
+		{name: "no reason", in: element(0x30, status(rejected)), want: "(rejection)"},
+		{name: "a reason", in: element(0x30, status(rejected, element(3, "\x05\x20"))), want: "badRequest", refused: true},
+		{name: "text with controls", in: element(0x30, status(rejected, element(0x30, element(12, "a\x1b[1m\xffb\n\nc")))), want: `"a [1mb c"`},
+		{name: "unknown fields", in: element(0x30, status(rejected, element(5))), want: "malformed"},
+		{name: "nine texts", in: element(0x30, status(rejected, element(0x30, strings.Repeat(element(12, "a"), 9)))), want: "malformed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := parseAnswer([]byte(c.in))
@@ -54,8 +54,8 @@ func TestParseAnswer(t *testing.T) {
 }
 
 func FuzzParseAnswer(f *testing.F) {
-	f.Add([]byte(der(0x30, der(0x30, der(2, "\x00")), der(0x30, "x"))))
-	f.Add([]byte(der(0x30, der(0x30, der(2, "\x02"), der(0x30, der(12, "no")), der(3, "\x05\x20")))))
+	f.Add([]byte(element(0x30, element(0x30, element(2, "\x00")), element(0x30, "x"))))
+	f.Add([]byte(element(0x30, element(0x30, element(2, "\x02"), element(0x30, element(12, "no")), element(3, "\x05\x20")))))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		token, err := parseAnswer(in)
 		if (err == nil) != (len(token) > 0) {

@@ -246,8 +246,8 @@ make_channel() {
     printf '          - {Host: 127.0.0.1, Port: %s, ClientTLSCert: %s, ServerTLSCert: %s}\n' "$(orderer_port 1)" "$tls/server.crt" "$tls/server.crt"
     printf '        Options: {TickInterval: 100ms, ElectionTick: 10, HeartbeatTick: 1, MaxInflightBlocks: 5, SnapshotIntervalSize: 16 MB}\n'
   else
-    printf '      OrdererType: BFT\n      SmartBFT: {RequestBatchMaxInterval: 200ms, RequestForwardTimeout: 5s, RequestComplainTimeout: 20s, '
-    printf 'RequestAutoRemoveTimeout: 3m0s, ViewChangeResendInterval: 5s, ViewChangeTimeout: 20s, LeaderHeartbeatTimeout: 1m0s, '
+    printf '      OrdererType: BFT\n      SmartBFT: {RequestBatchMaxInterval: 200ms, RequestForwardTimeout: 2s, RequestComplainTimeout: 5s, '
+    printf 'RequestAutoRemoveTimeout: 3m0s, ViewChangeResendInterval: 2s, ViewChangeTimeout: 10s, LeaderHeartbeatTimeout: 10s, '
     printf 'CollectTimeout: 1s, IncomingMessageBufferSize: 200, RequestPoolSize: 100000, LeaderHeartbeatCount: 10}\n      ConsenterMapping:\n'
     for i in $(seq "$orderers"); do
       tls=$(tls_of "orderer$i")

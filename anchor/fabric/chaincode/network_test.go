@@ -155,3 +155,46 @@ func awaitHead(t *testing.T, ct *client.Contract, origin string, size uint64, ro
 		time.Sleep(50 * time.Millisecond) // between two looks, never for a result
 	}
 }
+
+// Of four SmartBFT orderers any one may die: the leader too, after the others have
+// agreed on another.
+func TestOneOfFourOrderers(t *testing.T) {
+	c := four(t)
+	n := fabricnet.Start(t, fabricnet.Options{
+		BFT:      true,
+		Policies: map[string][]byte{c.policy.Chain: c.text(t)},
+		Writers:  map[string][]string{c.origin(): {"Org1MSP"}},
+	})
+	if len(n.Orderers) != 4 || n.Consensus != "bft" {
+		t.Fatalf("%d orderers, %s", len(n.Orderers), n.Consensus)
+	}
+	ct := n.Org1().Contract(t)
+	tree := ledger("a", 9)
+	size := uint64(0)
+	grow := func() {
+		t.Helper()
+		args := c.args(t, tree, size, size+1)
+		size++
+		began := time.Now()
+		for tries := 1; ; tries++ { // the same words again: put is idempotent
+			_, err := submit(ct, args)
+			if err == nil {
+				t.Logf("size %d kept after %v, try %d", size, time.Since(began).Round(time.Millisecond), tries)
+				return
+			}
+			if time.Since(began) > 90*time.Second {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond) // between two tries, never for a result
+		}
+	}
+	grow()
+	for _, name := range []string{"orderer4", "orderer1"} { // the first one leads at first
+		n.Kill(t, name)
+		grow()
+		n.Start(t, name)
+		grow()
+	}
+	root, _ := merkle.RootAt(size, tree)
+	awaitHead(t, n.Org2().Contract(t), c.origin(), size, root)
+}

@@ -24,7 +24,8 @@ type Network interface {
 
 	// Endorse has a call of the anchor's chaincode endorsed by as many
 	// organisations as its endorsement policy asks for, and submits nothing. Every
-	// call makes a proposal with a nonce of its own.
+	// call makes a proposal with a nonce of its own. An error that wraps [ErrApart]
+	// says that the peers do not agree, or are not all there, which may pass.
 	Endorse(ctx context.Context, args ...[]byte) (Endorsed, error)
 
 	// Submit signs what Endorse returned, has it ordered and waits for the commit. A
@@ -64,6 +65,11 @@ const (
 // ErrUnknown is wrapped by errors of [Network.Submit] after which the transaction
 // may be committed or not.
 var ErrUnknown = errors.New("commit status unknown")
+
+// ErrApart is wrapped by errors of [Network.Endorse] where peers answered, and
+// their endorsements differ or do not suffice: one of them is a block behind, or
+// does not know the others yet.
+var ErrApart = errors.New("the peers are apart")
 
 // Rejection says that the chaincode ran and refused. Its messages begin with a
 // word of the chaincode's own: CONFLICT, FORK, SHRINK, STALE …

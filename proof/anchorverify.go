@@ -16,13 +16,19 @@ import (
 // ErrAnchor is wrapped by every error of [VerifyAnchor].
 var ErrAnchor = errors.New("anchor")
 
-// The two ways in which an anchor says nothing without being false: the roots do
-// not know it, or the given policy's quorum does not vouch for its checkpoint, as
-// where the policy is older than the anchor.
+// The ways in which an anchor says nothing without being false: the roots do not
+// know it, or the given policy's quorum does not vouch for its checkpoint, as
+// where the policy is older than the anchor. The third is a time-stamp whose
+// certificate was revoked ([timestamp.ErrRevoked]).
 var (
 	errUnknownAnchor  = errors.New("not known to the anchor roots")
 	errUnsealedAnchor = errors.New("its checkpoint does not meet the quorum")
 )
+
+// saysNothing reports whether an anchor that does not verify is no falsehood.
+func saysNothing(err error) bool {
+	return errors.Is(err, errUnknownAnchor) || errors.Is(err, errUnsealedAnchor) || errors.Is(err, timestamp.ErrRevoked)
+}
 
 // AnchorReport is what one anchor says.
 type AnchorReport struct {
@@ -133,6 +139,9 @@ func (j *anchorJudge) prover(a *Anchor) (func(*Anchor, *checkpoint.Sealed, *Anch
 func proveTimestamp(authority *timestamp.Authority) func(*Anchor, *checkpoint.Sealed, *AnchorReport) error {
 	return func(a *Anchor, s *checkpoint.Sealed, r *AnchorReport) error {
 		t, err := timestamp.Verify(a.Receipt, a.Checkpoint, authority)
+		if errors.Is(err, timestamp.ErrRevoked) {
+			return because(err, "时间戳的证书已被吊销，不能说明时间："+err.Error(), "the time-stamp's certificate was revoked; it tells no time: "+err.Error())
+		}
 		if err != nil {
 			return because(err, "时间戳不成立："+err.Error(), "the time-stamp does not verify: "+err.Error())
 		}
@@ -225,7 +234,7 @@ func (v *verifier) judgeAnchors() {
 		if err != nil {
 			r.Outcome, r.Detail = StepFailed, explain(err)
 			r.Detail = Words{shown(r.Detail.ZH), shown(r.Detail.EN)}
-			if errors.Is(err, errUnknownAnchor) || errors.Is(err, errUnsealedAnchor) {
+			if saysNothing(err) {
 				r.Outcome = StepNotPresent
 			}
 			v.disagree = v.disagree || errors.Is(err, gm.ErrDisagree)

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"qifeng/evidence"
+	"qifeng/proof/fabric"
+	"qifeng/proof/timestamp"
 )
 
 const (
@@ -19,12 +21,10 @@ const (
 	// MaxAnchors bounds the anchors of a proof file: what three kinds give with two
 	// or three of each; the bytes of the file bound them before.
 	MaxAnchors = 8
-	// maxToken bounds a time-stamp token: a chain of three RSA certificates and a
-	// revocation list are about 8 KiB.
-	maxToken = 16 << 10
-	// maxFabricReceipt bounds a Fabric receipt: a block with one transaction, the
-	// endorsements of a few organisations and four orderers is about 12 KiB.
-	maxFabricReceipt = 32 << 10
+	// maxToken bounds a time-stamp token, maxFabricReceipt a Fabric receipt: what
+	// their rooms take.
+	maxToken         = timestamp.MaxTokenBytes
+	maxFabricReceipt = fabric.MaxReceipt
 	// maxConsistency bounds a consistency path: between two trees of at most 2^53
 	// leaves it has one pair more than an inclusion path.
 	maxConsistency = evidence.MaxPath + 1

@@ -44,7 +44,9 @@ func shown(s string) string {
 	if len(s) > maxShown {
 		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
 	}
-	visible := func(s string) bool { return utf8.ValidString(s) && canon.IsCanonical(canon.AppendString(nil, s)) == nil }
+	visible := func(s string) bool {
+		return utf8.ValidString(s) && canon.IsCanonical(canon.AppendString(nil, s)) == nil
+	}
 	if visible(s) {
 		return s
 	}

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -68,10 +69,9 @@ func openssl(t *testing.T, dir string, args ...string) {
 	}
 }
 
-// stampWith has openssl be a time-stamp authority: it returns a token over the
-// statement, and the authority's root.
-func stampWith(t *testing.T, statement []byte) (token []byte, root []byte) {
-	dir := t.TempDir()
+// stampWith has openssl be a time-stamp authority in a folder: it returns a token
+// over the statement, and the authority's root.
+func stampWith(t *testing.T, dir string, statement []byte) (token []byte, root []byte) {
 	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(stampedConf), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +90,19 @@ func stampWith(t *testing.T, statement []byte) (token []byte, root []byte) {
 	return must(os.ReadFile(filepath.Join(dir, "token"))), block.Bytes
 }
 
+// lists are two revocation lists of the root: one in which the signer's
+// certificate does not stand, one in which it does.
+func lists(t *testing.T, dir string) (clean, revoked []byte) {
+	block, _ := pem.Decode(must(os.ReadFile(filepath.Join(dir, "root.key"))))
+	key := must(x509.ParsePKCS8PrivateKey(block.Bytes)).(crypto.Signer)
+	block, _ = pem.Decode(must(os.ReadFile(filepath.Join(dir, "root.pem"))))
+	root := must(x509.ParseCertificate(block.Bytes))
+	l := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(24 * time.Hour)}
+	clean = must(x509.CreateRevocationList(rand.Reader, l, root, key))
+	l.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: big.NewInt(7), RevocationTime: time.Now().Add(time.Hour), ReasonCode: 1}}
+	return clean, must(x509.CreateRevocationList(rand.Reader, l, root, key))
+}
+
 func makeStamped(t *testing.T) {
 	c := newConsortium(t)
 	c.now = time.Now().UTC().Truncate(time.Second).Add(-20 * time.Second)
@@ -97,14 +110,17 @@ func makeStamped(t *testing.T) {
 	f := c.one(2)
 	a := c.later(f, 3, 18*time.Second, all)
 	stamp := a
-	token, root := stampWith(t, a.Checkpoint)
+	dir := t.TempDir()
+	token, root := stampWith(t, dir, a.Checkpoint)
+	clean, revoked := lists(t, dir)
 	stamp.Kind, stamp.Name, stamp.Receipt = AnchorRFC3161, "tsa-rsa", token
 	if _, err := f.AddAnchors([]Anchor{stamp, c.witnessed(a, o, 19*time.Second)}); err != nil {
 		t.Fatal(err)
 	}
 	roots := c.roots(o)
 	roots.Timestamps = []timestamp.Authority{{Name: "tsa-rsa", Roots: [][]byte{root}}}
-	for name, b := range map[string][]byte{"qifeng.json": must(f.Marshal()), "policy": must(c.policy.Marshal()), "roots.json": must(roots.Marshal())} {
+	for name, b := range map[string][]byte{"qifeng.json": must(f.Marshal()), "policy": must(c.policy.Marshal()), "roots.json": must(roots.Marshal()),
+		"clean.crl": clean, "revoked.crl": revoked} {
 		if err := os.WriteFile("testdata/stamped."+name, b, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -226,6 +242,34 @@ func TestShown(t *testing.T) {
 	} {
 		if got := shown(in); got != want {
 			t.Errorf("%q is shown as %.40q, want %.40q", in, got, want)
+		}
+	}
+}
+
+// TestRevokedStamp: a list in the token says that its certificate was good, or
+// that it was not, and then the token tells no time and makes no record false.
+func TestRevokedStamp(t *testing.T) {
+	raw, p, roots := stamped(t)
+	for _, tt := range []struct {
+		list, says string
+		want       Outcome
+		source     string
+	}{
+		{"clean", "its certificate was not revoked", StepProved, "rfc3161/tsa-rsa"},
+		{"revoked", "the time-stamp's certificate was revoked; it tells no time", StepNotPresent, "witness/wit-a"},
+	} {
+		f := must(Parse(raw))
+		f.Anchors[0].Receipt = must(timestamp.AddLists(f.Anchors[0].Receipt, [][]byte{must(os.ReadFile("testdata/stamped." + tt.list + ".crl"))}))
+		r := Verify(f, p, contentOf("x"), Options{Roots: roots})
+		wantAnchors(t, tt.list, r, Proved, StepProved, tt.want, StepProved)
+		if !strings.Contains(r.Text(English), tt.says) || r.Bracket.Source != tt.source {
+			t.Errorf("%s: the report does not say %q, or the source is %s:\n%s", tt.list, tt.says, r.Bracket.Source, r.Text(English))
+		}
+		if legal := strings.Contains(r.Text(English), "a time-stamp shows only"); legal != (tt.want == StepProved) {
+			t.Errorf("%s: the report speaks of a time-stamp: %v", tt.list, legal)
+		}
+		if _, err := VerifyAnchor(&f.Anchors[0], p, roots); (err == nil) != (tt.want == StepProved) {
+			t.Errorf("%s, by itself: %v", tt.list, err)
 		}
 	}
 }

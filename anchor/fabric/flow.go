@@ -160,7 +160,7 @@ func (d *driver) add(ctx context.Context, cp anchor.Checkpoint, want, head fabri
 			return false, d.fork(ctx, cp, want.Origin, ledger)
 		}
 	}
-	e, err := d.n.Endorse(ctx, []byte(fabric.FunctionPut), cp.Note, strconv.AppendUint(nil, head.Size, 10), canon.NewWriter(nil).Digests(path).Bytes())
+	e, err := d.n.Endorse(ctx, putArgs(cp, head.Size, path)...)
 	if err != nil {
 		return d.refused(ctx, cp, want.Origin, ledger, err)
 	}
@@ -189,6 +189,10 @@ func (d *driver) add(ctx context.Context, cp anchor.Checkpoint, want, head fabri
 		return false, fmt.Errorf("transaction %s was invalidated in block %d: %w", e.TxID, commit.Block, &fabric.CodeError{Code: int(commit.Code)})
 	}
 	return false, nil
+}
+
+func putArgs(cp anchor.Checkpoint, old uint64, path []merkle.Digest) [][]byte {
+	return [][]byte{[]byte(fabric.FunctionPut), cp.Note, strconv.AppendUint(nil, old, 10), canon.NewWriter(nil).Digests(path).Bytes()}
 }
 
 // refused decides what a refusal of put means.

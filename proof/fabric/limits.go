@@ -2,10 +2,17 @@ package fabric
 
 // Every bound of the package. What exceeds one is refused, never cut short.
 const (
-	// MaxReceipt bounds a receipt: a transaction of a seven-member consortium with
-	// three endorsements, its read-back and a BFT block header make about 20 KiB.
+	// MaxReceipt bounds a receipt: four members, two organisations that endorse and one
+	// transaction in the block make about 10 KiB, each further transaction about 5.
 	// A proof file of 64 KiB holds it in base64 beside everything else.
 	MaxReceipt = 32 << 10
+	// maxParts bounds the byte strings that are written once, minPart their length:
+	// a shorter one costs as much as it saves. maxPieces bounds the pieces of one
+	// value, and maxExpanded all values put together: a receipt must not blow up.
+	maxParts    = 64
+	minPart     = 64
+	maxPieces   = 129
+	maxExpanded = 256 << 10
 	// maxEnvelopes bounds the transactions of the block: the smallest endorsed
 	// transaction is over 1 KiB, so that more would not fit anyhow.
 	maxEnvelopes = 32

@@ -30,11 +30,11 @@ func (b ReadBack) Pinned(c *Channel) ReadBack {
 	return b
 }
 
-// Marshal writes the call as it stands in a receipt: signed evidence of what the
+// Marshal writes the call as it stands in a receipt without parts: signed evidence of what the
 // channel answered, whatever that was.
 func (b ReadBack) Marshal() []byte {
 	w := canon.NewWriter(nil)
-	b.write(w)
+	b.write(w, nil)
 	return w.Bytes()
 }
 

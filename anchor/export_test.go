@@ -10,3 +10,15 @@ const Grace time.Duration = grace
 
 // SetPoint makes f the places of faults.
 func SetPoint(f func(string) error) { point = f }
+
+// Alarms is how many alarms of an anchor were ever kept.
+func Alarms(s *Service, name string) uint64 {
+	a, err := s.store.lastAlarm(name)
+	if err != nil {
+		panic(err)
+	}
+	if a == nil {
+		return 0
+	}
+	return a.number
+}

@@ -15,6 +15,11 @@ import (
 	"qifeng/proof"
 )
 
+type event struct {
+	anchor.Event
+	at time.Time
+}
+
 // life is a chain, its witnesses, and one run of the service after the other.
 type life struct {
 	t       testing.TB
@@ -22,11 +27,12 @@ type life struct {
 	chain   *anchortest.Chain
 	outside []*outside
 	every   time.Duration
+	source  anchor.Source // the chain, unless a test says otherwise
 	log     slog.Handler
 
 	*anchor.Service
 	mu     sync.Mutex // guards events
-	events []anchor.Event
+	events []event
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -35,6 +41,7 @@ func newLife(t testing.TB, names ...string) *life {
 	t.Helper()
 	l := &life{t: t, dir: filepath.Join(t.TempDir(), "anchor"), chain: anchortest.NewChain(t, "anchors"), every: time.Minute,
 		log: slog.DiscardHandler}
+	l.source = l.chain
 	for _, name := range names {
 		l.outside = append(l.outside, newOutside(t, name))
 	}
@@ -42,11 +49,11 @@ func newLife(t testing.TB, names ...string) *life {
 }
 
 func (l *life) config() anchor.Config {
-	cfg := anchor.Config{Dir: l.dir, Policy: l.chain.Policy, Source: l.chain, Roots: &proof.AnchorRoots{Chain: l.chain.Policy.Chain},
+	cfg := anchor.Config{Dir: l.dir, Policy: l.chain.Policy, Source: l.source, Roots: &proof.AnchorRoots{Chain: l.chain.Policy.Chain},
 		Logger: slog.New(l.log), Observe: func(e anchor.Event) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			l.events = append(l.events, e)
+			l.events = append(l.events, event{e, time.Now()})
 		}}
 	for _, o := range l.outside {
 		cfg.Roots.Witnesses = append(cfg.Roots.Witnesses, o.witness(l.t))

@@ -1,0 +1,556 @@
+package anchor_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"qifeng/anchor"
+	"qifeng/anchor/anchortest"
+	"qifeng/proof/merkle"
+)
+
+// claims is a source that says what it is told to.
+type claims struct {
+	*anchortest.Chain
+	mu   sync.Mutex // guards what follows
+	note []byte
+	size uint64
+	err  error
+}
+
+func (c *claims) say(note []byte, size uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note, c.size, c.err = note, size, err
+}
+
+func (c *claims) Checkpoint() ([]byte, uint64, bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.note == nil && c.err == nil {
+		return c.Chain.Checkpoint()
+	}
+	return c.note, c.size, c.err == nil, c.err
+}
+
+// failures are the times of what went wrong with an anchor.
+func (l *life) failures(name string, what anchor.What) (at []time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.events {
+		if e.Name == name && e.What == what {
+			at = append(at, e.at)
+		}
+	}
+	return at
+}
+
+func TestBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "one")
+		o := l.outside[0]
+		o.set(func(o *outside) { o.down = true })
+		l.start()
+		defer l.stop()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		at := l.failures("one", anchor.Failed)
+		base := time.Second
+		for i := 1; i < len(at); i++ {
+			if gap := at[i].Sub(at[i-1]); gap < base/2 || gap > base {
+				t.Errorf("attempt %d after %v, want %v to %v", i+1, gap, base/2, base)
+			}
+			base = min(2*base, l.every)
+		}
+		if len(at) < 14 || len(at) > 26 {
+			t.Errorf("%d attempts in ten minutes", len(at))
+		}
+		st := l.of("one")
+		if st.Attempts != len(at) || !strings.Contains(st.LastError, "refused") || st.Pending != 1 || st.Size != 0 ||
+			st.NextTry.Before(time.Now()) || st.NextTry.Sub(time.Now()) > l.every {
+			t.Errorf("status: %+v", st)
+		}
+
+		l.chain.Grow(20)
+		o.set(func(o *outside) { o.down = false })
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "one cadence after it is back", l.receipts("one"), []uint64{21})
+		if st := l.of("one"); st.Attempts != 0 || st.LastError != "" || st.Pending != 0 {
+			t.Errorf("status: %+v", st)
+		}
+		l.honest()
+	})
+}
+
+func TestRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "one")
+		l.outside[0].set(func(o *outside) { o.refuse = fmt.Errorf("putting: %w: no such writer", anchor.ErrRefused) })
+		l.start()
+		defer l.stop()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := len(l.failures("one", anchor.Failed)); n < 10 || n > 21 {
+			t.Errorf("%d attempts in ten cadences, want one to two a cadence", n)
+		}
+	})
+}
+
+func TestHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "polite", "deaf", "well")
+		l.outside[0].hang(false)
+		l.outside[1].hang(true)
+		l.start()
+		defer l.stop()
+		synctest.Wait()
+		equal(t, "the others go on", l.receipts("well"), []uint64{1})
+
+		time.Sleep(10*time.Second + anchor.Grace/2)
+		synctest.Wait()
+		if st := l.of("polite"); st.Hanging || !strings.Contains(st.LastError, context.DeadlineExceeded.Error()) {
+			t.Errorf("after its deadline: %+v", st)
+		}
+		time.Sleep(anchor.Grace)
+		synctest.Wait()
+		st := l.of("deaf")
+		if !st.Hanging || !strings.Contains(st.LastError, "has not returned") || !st.NextTry.IsZero() {
+			t.Errorf("well after its deadline: %+v", st)
+		}
+		for range 10 {
+			l.chain.Grow(1)
+			time.Sleep(time.Minute)
+		}
+		synctest.Wait()
+		equal(t, "reports of a call that hangs", len(l.failures("deaf", anchor.Hung)), 1)
+		equal(t, "attempts while it hangs", l.of("deaf").Attempts, 1)
+		equal(t, "receipts of the others", len(l.receipts("well")), 11)
+
+		// What comes back late is taken, and the newest follows at once.
+		l.outside[0].goOn()
+		l.outside[1].goOn()
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "polite", l.receipts("polite"), []uint64{11})
+		equal(t, "deaf", l.receipts("deaf"), []uint64{1, 11})
+		if st := l.of("deaf"); st.Hanging || st.LastError != "" {
+			t.Errorf("after its return: %+v", st)
+		}
+		l.honest()
+	})
+}
+
+func TestStopWhileHanging(t *testing.T) {
+	for _, deaf := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLife(t, "one")
+			o := l.outside[0]
+			o.hang(deaf)
+			l.start()
+			time.Sleep(time.Second)
+			began := time.Now()
+			l.cancel()
+			<-l.done
+			if took := time.Since(began); took > anchor.Grace {
+				t.Errorf("deaf=%v: Run returned after %v", deaf, took)
+			}
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+			o.goOn()
+			time.Sleep(2 * time.Second)
+			l.start()
+			synctest.Wait()
+			equal(t, "the next life", l.receipts("one"), []uint64{1})
+			l.stop()
+			l.honest()
+		})
+	}
+}
+
+func TestPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "one")
+		o := l.outside[0]
+		o.set(func(o *outside) { o.panicked = true })
+		l.start()
+		defer l.stop()
+		synctest.Wait()
+		if st := l.of("one"); !strings.Contains(st.LastError, "panicked") {
+			t.Errorf("status: %+v", st)
+		}
+		o.set(func(o *outside) { o.panicked = false })
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "after it", l.receipts("one"), []uint64{1})
+	})
+}
+
+// What is not sealed, not of this chain or not what it is called is not put.
+func TestNotSealed(t *testing.T) {
+	foreign := anchortest.NewChain(t, "foreign")
+	for _, test := range []struct {
+		name string
+		note func(*life) []byte
+		says string
+	}{
+		{"two of four", func(l *life) []byte { return l.chain.Sealed(t, 2, "arb-a", "court-a") }, "not sealed"},
+		{"of another chain", func(l *life) []byte { foreign.Grow(1); return foreign.At(t, 2).Note }, "another chain"},
+		{"of another size", func(l *life) []byte { return l.chain.At(t, 1).Note }, "given as one of size 2"},
+		{"with a false line", func(l *life) []byte {
+			note := l.chain.At(t, 2).Note
+			note[len(note)-20] ^= 1
+			return note
+		}, "false"},
+		{"no note", func(l *life) []byte { return []byte("x") }, "malformed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t, "one")
+				l.chain.Grow(1)
+				src := &claims{Chain: l.chain}
+				src.say(test.note(l), 2, nil)
+				l.source = src
+				l.start()
+				defer l.stop()
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				equal(t, "calls", len(l.outside[0].puts), 0)
+				if st := l.of("one"); !strings.Contains(st.LastError, test.says) || st.Pending != 0 || st.Alarm != nil {
+					t.Errorf("status: %+v", st)
+				}
+				src.say(nil, 0, nil)
+				time.Sleep(l.every)
+				synctest.Wait()
+				equal(t, "once it is sealed", l.receipts("one"), []uint64{2})
+			})
+		})
+	}
+}
+
+// A source that fell back is not followed, and a statement that the witness may
+// have is put to its end, byte for byte.
+func TestSmaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "one")
+		o := l.outside[0]
+		src := &claims{Chain: l.chain}
+		l.source = src
+		l.chain.Grow(4)
+		l.start()
+		synctest.Wait()
+		equal(t, "receipts", l.receipts("one"), []uint64{5})
+
+		src.say(l.chain.At(t, 3).Note, 3, nil)
+		time.Sleep(10 * time.Minute)
+		equal(t, "calls", o.puts, []uint64{5})
+
+		src.say(nil, 0, nil)
+		o.set(func(o *outside) { o.cut = true })
+		l.chain.Grow(2)
+		synctest.Wait()
+		o.set(func(o *outside) { o.down = true })
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "pending", l.of("one").Pending, 7)
+		l.stop()
+
+		src.say(l.chain.At(t, 6).Note, 6, nil)
+		l.start()
+		time.Sleep(l.every)
+		o.set(func(o *outside) { o.down = false })
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "receipts", l.receipts("one"), []uint64{5, 7})
+
+		// The same state with more seals is put as it was first said.
+		l.chain.Grow(1)
+		first := l.chain.Sealed(t, 8, "arb-a", "court-a", "notary-a")
+		src.say(first, 8, nil)
+		o.set(func(o *outside) { o.down = true })
+		time.Sleep(2 * l.every)
+		src.say(nil, 0, nil)
+		o.set(func(o *outside) { o.down = false })
+		time.Sleep(l.every)
+		synctest.Wait()
+		all, err := l.Covering(8)
+		if err != nil || len(all) != 1 || !bytes.HasPrefix(all[0].Note, first) {
+			t.Errorf("Covering(8): %v, %v: not the pending note", all, err)
+		}
+		l.stop()
+		l.honest()
+	})
+}
+
+// A source that fails is asked again.
+func TestSourceFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "one")
+		src := &claims{Chain: l.chain}
+		src.say(nil, 0, errors.New("the disk is gone"))
+		l.source = src
+		l.start()
+		defer l.stop()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if st := l.of("one"); !strings.Contains(st.LastError, "the disk is gone") || st.NextTry.IsZero() {
+			t.Errorf("status: %+v", st)
+		}
+		src.say(nil, 0, nil)
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "receipts", l.receipts("one"), []uint64{1})
+	})
+}
+
+// errorLog counts what is logged at error level.
+type errorLog struct {
+	slog.Handler
+	mu   sync.Mutex
+	said []string
+}
+
+func (e *errorLog) Enabled(context.Context, slog.Level) bool { return true }
+func (e *errorLog) WithAttrs([]slog.Attr) slog.Handler       { return e }
+func (e *errorLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.said = append(e.said, r.Message)
+	}
+	return nil
+}
+
+// A contradiction stops one anchor, durably, until an operator has looked.
+func TestConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "lying", "well")
+		errs := &errorLog{Handler: slog.DiscardHandler}
+		l.log = errs
+		o := l.outside[0]
+		l.start()
+		synctest.Wait()
+		honest := o.root
+		o.set(func(o *outside) { o.root, o.note = merkle.LeafHash([]byte("other")), []byte("what the witness says") })
+		l.chain.Grow(3)
+		time.Sleep(2 * l.every)
+		puts := len(o.puts)
+		for range 5 {
+			l.chain.Grow(1)
+			time.Sleep(2 * l.every)
+			synctest.Wait()
+		}
+		check := func() {
+			t.Helper()
+			equal(t, "calls after the alarm", len(o.puts), puts)
+			st := l.of("lying")
+			a := st.Alarm
+			if a == nil || a.Name != "lying" || a.Size != 4 || !bytes.Equal(a.Ours, l.chain.At(t, 4).Note) ||
+				string(a.Theirs) != "what the witness says" || a.Text == "" || a.At.IsZero() || !st.NextTry.IsZero() || st.Pending != 0 {
+				t.Errorf("status: %+v", st)
+			}
+			equal(t, "error log", errs.said, []string{"an anchor contradicts this ledger; it is stopped until an operator has looked"})
+			equal(t, "events", len(l.failures("lying", anchor.Alarmed)), 1)
+		}
+		check()
+		equal(t, "the other", l.newest("well"), 9)
+		l.stop()
+		l.start()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		check()
+
+		if err := l.Resume("well"); !errors.Is(err, anchor.ErrNoAlarm) {
+			t.Errorf("Resume without an alarm: %v", err)
+		}
+		if err := l.Resume("nobody"); !errors.Is(err, anchor.ErrNoAlarm) {
+			t.Errorf("Resume of no anchor: %v", err)
+		}
+		// The witness still lies: a second alarm, beside the first.
+		if err := l.Resume("lying"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if st := l.of("lying"); st.Alarm == nil || st.Alarm.Size != 9 {
+			t.Errorf("status: %+v", st)
+		}
+		equal(t, "alarms kept", anchor.Alarms(l.Service, "lying"), 2)
+		o.set(func(o *outside) { o.root = honest })
+		if err := l.Resume("lying"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		equal(t, "receipts", l.receipts("lying"), []uint64{1, 9})
+		if st := l.of("lying"); st.Alarm != nil || st.LastError != "" {
+			t.Errorf("status: %+v", st)
+		}
+		l.stop()
+	})
+}
+
+// Two states of this ledger itself are an alarm too, and no witness is asked.
+func TestOwnFork(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		pending bool // the witness has not answered for the first state
+		grow    int  // of the fork, beyond the size of the first
+	}{
+		{"same size", false, 0}, {"larger", false, 3},
+		{"same size, pending", true, 0}, {"larger, pending", true, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t, "one")
+				o := l.outside[0]
+				o.set(func(o *outside) { o.down = test.pending })
+				l.chain.Grow(4)
+				l.start()
+				synctest.Wait()
+				l.stop()
+				o.set(func(o *outside) { o.down = false })
+				first := l.chain.At(t, 5).Note
+				fork := l.chain.Fork(t, 2)
+				if test.grow > 0 {
+					fork.Grow(test.grow)
+				}
+				puts := len(o.puts)
+				l.source = fork
+				l.start()
+				time.Sleep(2 * l.every)
+				synctest.Wait()
+				a := l.of("one").Alarm
+				if a == nil || a.Size != fork.Size() || !bytes.Equal(a.Ours, fork.At(t, fork.Size()).Note) || !bytes.HasPrefix(a.Theirs, first) {
+					t.Errorf("alarm: %+v", a)
+				}
+				equal(t, "calls", len(o.puts), puts)
+				l.stop()
+			})
+		})
+	}
+}
+
+// A receipt that a court would not take is not stored.
+func TestReceiptRefused(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		spoil func(*anchor.Receipt)
+		says  string
+	}{
+		{"a bit", func(r *anchor.Receipt) { r.Note[len(r.Note)-9] ^= 1 }, "does not verify"},
+		{"no line", func(r *anchor.Receipt) { r.Note = r.Note[:bytes.LastIndex(r.Note, []byte("— "))] }, "does not verify"},
+		{"another note", func(r *anchor.Receipt) { r.Note = append([]byte("x"), r.Note...) }, "another note"},
+		{"data", func(r *anchor.Receipt) { r.Data = []byte("x") }, "does not verify"},
+		{"long", func(r *anchor.Receipt) { r.Note = append(r.Note, make([]byte, 64<<10)...) }, "at most"},
+		{"nothing", func(r *anchor.Receipt) { *r = anchor.Receipt{} }, "another note"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t, "one")
+				o := l.outside[0]
+				o.set(func(o *outside) { o.spoil = test.spoil })
+				l.start()
+				defer l.stop()
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				equal(t, "stored", l.receipts("one"), []uint64{})
+				if st := l.of("one"); !strings.Contains(st.LastError, test.says) || st.Alarm != nil || st.Attempts < 2 {
+					t.Errorf("status: %+v", st)
+				}
+				o.set(func(o *outside) { o.spoil = nil })
+				time.Sleep(l.every)
+				synctest.Wait()
+				equal(t, "stored", l.receipts("one"), []uint64{1})
+			})
+		})
+	}
+}
+
+// An anchor that is not configured any more is still read.
+func TestRetired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "old", "kept")
+		old := l.outside[0]
+		l.start()
+		synctest.Wait()
+		root := old.root
+		old.set(func(o *outside) { o.root = merkle.LeafHash([]byte("other")) })
+		l.chain.Grow(1)
+		time.Sleep(2 * l.every)
+		l.stop()
+		old.set(func(o *outside) { o.root = root })
+
+		l.outside = l.outside[1:]
+		l.start()
+		synctest.Wait()
+		all, err := l.Covering(1)
+		if err != nil || len(all) != 2 || all[0].Name != "kept" || all[1].Name != "old" {
+			t.Fatalf("Covering(1): %v, %v", all, err)
+		}
+		st := l.of("old")
+		if !st.Retired || st.Size != 1 || st.Kind != "witness" || st.Alarm == nil || st.StoredAt.IsZero() {
+			t.Errorf("status: %+v", st)
+		}
+		if err := l.Resume("old"); err != nil {
+			t.Fatal(err)
+		}
+		if st := l.of("old"); st.Alarm != nil {
+			t.Errorf("status: %+v", st)
+		}
+		l.stop()
+
+		l.outside = append(l.outside, old)
+		l.start()
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "configured again", l.receipts("old"), []uint64{1, 2})
+		l.stop()
+	})
+}
+
+// Statuses are asked for, and proofs read, while everything happens.
+func TestConcurrentUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "one", "two", "three")
+		l.every = time.Second
+		l.start()
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				for size := range uint64(200) {
+					stored, err := l.Covering(size)
+					if err != nil {
+						t.Error(err)
+					}
+					if !slices.IsSortedFunc(stored, func(a, b anchor.Stored) int { return strings.Compare(a.Name, b.Name) }) {
+						t.Error("not sorted")
+					}
+					l.Status()
+					time.Sleep(100 * time.Millisecond)
+				}
+			})
+		}
+		for i := range 20 {
+			l.chain.Grow(1)
+			l.outside[i%3].set(func(o *outside) { o.cut = true })
+			time.Sleep(time.Second)
+		}
+		all.Wait()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		for _, o := range l.outside {
+			equal(t, o.name, l.newest(o.name), 21)
+		}
+		l.stop()
+		l.honest()
+	})
+}

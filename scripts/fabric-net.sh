@@ -55,6 +55,7 @@ build() (
   exec 9>"$fabric.lock"; flock 9 # others that want it wait, and then find it
   [ -x "$fabric/bin/peer" ] && return 0
   say "building Hyperledger Fabric $version into $fabric, once (two to five minutes)"
+  rm -rf "$fabric".new.* # cut short, all of them: we hold the lock
   new=$(mktemp -d "$fabric.new.XXXXXX"); trap 'chmod -R u+w "$new" 2>/dev/null; rm -rf "$new"' EXIT
   mkdir "$new/bin" "$new/sampleconfig"
   cd "$repo/test/fabric/tools"

@@ -66,7 +66,8 @@ func (s *store) open() error {
 		return err
 	}
 	err := s.openWith(opt.DefaultStrict | opt.StrictJournal)
-	if lerrors.IsCorrupted(err) {
+	var corrupted *lerrors.ErrCorrupted
+	if errors.As(err, &corrupted) {
 		torn := err
 		if err = s.openWith(opt.DefaultStrict); err == nil {
 			s.log.Warn("the log of the anchor store did not read to the end; what was not synced before a power cut is gone, "+

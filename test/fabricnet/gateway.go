@@ -24,11 +24,17 @@ import (
 // organisation's own peer. The connection is closed with the test.
 func (o *Organisation) Contract(t testing.TB) *client.Contract {
 	t.Helper()
+	return o.Network(t).GetContract(o.net.Chaincode)
+}
+
+// Network is the channel, reached likewise.
+func (o *Organisation) Network(t testing.TB) *client.Network {
+	t.Helper()
 	g, err := o.connect(t)
 	if err != nil {
 		t.Fatalf("connecting to the gateway of %s: %v", o.Name, err)
 	}
-	return g.GetNetwork(o.net.Channel).GetContract(o.net.Chaincode)
+	return g.GetNetwork(o.net.Channel)
 }
 
 func (o *Organisation) connect(t testing.TB) (*client.Gateway, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,10 +44,10 @@ func (c *contract) Invoke(stub shim.ChaincodeStubInterface) (answer *peer.Respon
 	}
 	var r *refusal
 	if !errors.As(err, &r) {
-		c.log.Error("call failed", "err", err)
-		r = refuse(internal, "%v", err)
+		c.log.Error("call failed", "err", err, "tx", stub.GetTxID())
+		return refuse(internal, "the state could not be read or written; the chaincode's log says why").response()
 	}
-	c.log.Warn("call refused", "reason", r.Error(), "tx", stub.GetTxID())
+	c.log.Log(context.Background(), r.level(), "call refused", "reason", r.Error(), "tx", stub.GetTxID())
 	return r.response()
 }
 

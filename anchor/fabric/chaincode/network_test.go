@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -98,6 +99,27 @@ func TestOnANetwork(t *testing.T) {
 		o.SetWriters(t, map[string][]string{c.origin(): {"Org1MSP", "Org2MSP"}})
 	}
 	taken(two, c.args(t, tree, 35, 36, "court-b", "notary-a", "vendor-a"))
+	announced(t, n, 8, 20, 35, 36)
+}
+
+// announced expects an event for each checkpoint that was kept, and no other.
+func announced(t *testing.T, n *fabricnet.Net, sizes ...uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	events, err := n.Org2().Network(t).ChaincodeEvents(ctx, n.Chaincode, client.WithStartBlock(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range sizes {
+		e, ok := <-events
+		if !ok {
+			t.Fatalf("no event for size %d", size)
+		}
+		if s, err := fabric.ParseStatement(e.Payload); err != nil || e.EventName != fabric.EventName || s.Size != size {
+			t.Errorf("event %s %s, %v, want one for size %d", e.EventName, e.Payload, err, size)
+		}
+	}
 }
 
 // Of eight states of one size, put at once, exactly one is kept.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 )
@@ -54,6 +55,14 @@ func refuse(w word, format string, args ...any) *refusal {
 }
 
 func (r *refusal) Error() string { return string(r.word) + " " + r.text }
+
+// level is low for what is a plain answer.
+func (r *refusal) level() slog.Level {
+	if r.word == notFound {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
+}
 
 func (r *refusal) response() *peer.Response {
 	return &peer.Response{Status: statuses[r.word], Message: r.Error()}

@@ -11,10 +11,26 @@ import (
 	"qifeng/proof/fabric"
 )
 
-// writeFixture keeps what a real network gave, for tests that have none:
+// keep writes a file of testdata/ of package proof/fabric, for tests that have no
+// network, if it is told where to:
 //
-//	QIFENG_FABRIC_FIXTURE=proof/fabric/testdata/raft go test ./anchor/fabric -run TestRaft
-func writeFixture(t *testing.T, dir string, chain *anchortest.Chain, cp anchor.Checkpoint, want fabric.Statement, pinned *fabric.Channel, good, invalidated []byte) {
+//	QIFENG_FABRIC_FIXTURE=$PWD/proof/fabric/testdata/raft go test ./anchor/fabric -run 'TestRaft$'
+func keep(t *testing.T, name string, b []byte) {
+	t.Helper()
+	dir := os.Getenv("QIFENG_FABRIC_FIXTURE")
+	if dir == "" {
+		return
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keepChannel writes what a court holds.
+func keepChannel(t *testing.T, chain *anchortest.Chain, pinned *fabric.Channel) {
 	t.Helper()
 	roots, err := (&proof.AnchorRoots{Chain: chain.Policy.Chain, Fabric: []fabric.Channel{*pinned}}).Marshal()
 	if err != nil {
@@ -24,15 +40,13 @@ func writeFixture(t *testing.T, dir string, chain *anchortest.Chain, cp anchor.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for name, b := range map[string][]byte{
-		"anchor-roots.json": roots, "policy.txt": policy, "note.txt": cp.Note, "statement.json": want.Marshal(),
-		"receipt.json": good, "invalidated.json": invalidated,
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	keep(t, "anchor-roots.json", roots)
+	keep(t, "policy.txt", policy)
+}
+
+// keepReceipt writes a receipt and the note that it covers.
+func keepReceipt(t *testing.T, name string, cp anchor.Checkpoint, receipt []byte) {
+	t.Helper()
+	keep(t, name+".json", receipt)
+	keep(t, name+".note.txt", cp.Note)
 }

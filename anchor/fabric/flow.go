@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,13 @@ type driver struct {
 	n       Network
 	channel *fabric.Channel
 	log     *slog.Logger
+
+	// behind is how long to wait, at most, before the next put: members that anchor
+	// one ledger learn of each checkpoint at the same moment, and as many puts in
+	// one block make everybody's receipt larger. Who loses a race stands back, the
+	// winner does not; whoever then finds the checkpoint there needs no put. Only
+	// Put touches it.
+	behind time.Duration
 }
 
 // New makes an anchor of a network and the channel as it is pinned in the anchor
@@ -80,26 +88,42 @@ func (d *driver) put(ctx context.Context, cp anchor.Checkpoint, ledger anchor.Le
 	}
 	for round := range maxRounds {
 		if round > 0 {
-			if err := pause(ctx); err != nil {
+			if err := pause(ctx, settleStep); err != nil {
 				return nil, err
 			}
 		}
 		head, err := d.head(ctx, want.Origin)
+		if err == nil && round == 0 && head.Size < want.Size && d.behind > 0 {
+			if err := pause(ctx, rand.N(d.behind)); err != nil {
+				return nil, err
+			}
+			head, err = d.head(ctx, want.Origin)
+			if head.Size < want.Size {
+				d.behind /= 2 // the others may be gone
+			}
+		}
 		if err != nil {
 			return nil, err
 		}
+		var unheard error
 		if head.Size < want.Size {
 			again, err := d.add(ctx, cp, want, head, ledger)
-			if err != nil {
+			switch {
+			case errors.Is(err, ErrUnknown) && ctx.Err() == nil:
+				d.log.Warn("it is not known whether a transaction was committed; looking", "err", err)
+				unheard = err
+			case err != nil:
 				return nil, err
-			}
-			if again {
+			case again:
 				continue
 			}
 		}
 		data, err := d.receipt(ctx, cp, want)
 		if !errors.Is(err, errAbsent) {
 			return data, err
+		}
+		if unheard != nil {
+			return nil, unheard // it may come yet; the next attempt will see it
 		}
 		if head.Size > want.Size {
 			return nil, fmt.Errorf("the channel is at size %d already and has no entry of this one: the next checkpoint will be put", head.Size)
@@ -177,13 +201,11 @@ func (d *driver) add(ctx context.Context, cp anchor.Checkpoint, want, head fabri
 	}
 	commit, err := d.n.Submit(ctx, e)
 	switch {
-	case errors.Is(err, ErrUnknown) && ctx.Err() == nil:
-		d.log.Warn("it is not known whether a transaction was committed; looking", "transaction", e.TxID, "err", err)
-		return false, nil
 	case err != nil:
 		return false, err
 	case commit.Code == codeMVCC:
-		d.log.Info("another put was faster", "transaction", e.TxID, "block", commit.Block)
+		d.behind = min(max(2*d.behind, minBehind), maxBehind)
+		d.log.Info("another put was faster", "transaction", e.TxID, "block", commit.Block, "standing_back", d.behind)
 		return true, nil
 	case commit.Code != codeValid:
 		return false, fmt.Errorf("transaction %s was invalidated in block %d: %w", e.TxID, commit.Block, &fabric.CodeError{Code: int(commit.Code)})
@@ -279,9 +301,9 @@ func (d *driver) block(ctx context.Context, number uint64) (*common.Block, error
 	return &out, nil
 }
 
-// pause waits a step, or until ctx is done.
-func pause(ctx context.Context) error {
-	t := time.NewTimer(settleStep)
+// pause waits, or until ctx is done.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -136,12 +137,40 @@ func readFile(path string) ([]byte, error) {
 	return b, err
 }
 
+// ready has the connection tried at once if it is not up, however long gRPC would
+// still wait after earlier failures: the pause between attempts is the worker's. A
+// call on a connection that is not up fails by itself, with the reason.
+func (g *gateway) ready(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reconnect)
+	defer cancel()
+	tried := false
+	for state := g.conn.GetState(); ; state = g.conn.GetState() {
+		switch state {
+		case connectivity.Ready, connectivity.Shutdown:
+			return
+		case connectivity.Idle:
+			g.conn.Connect()
+		case connectivity.Connecting:
+			tried = true
+		case connectivity.TransientFailure:
+			if tried {
+				return
+			}
+			g.conn.ResetConnectBackoff()
+		}
+		if !g.conn.WaitForStateChange(ctx, state) {
+			return
+		}
+	}
+}
+
 // Evaluate implements Network.
 func (g *gateway) Evaluate(ctx context.Context, chaincode string, args ...[]byte) ([]byte, error) {
 	p, err := g.network.GetContract(chaincode).NewProposal(string(args[0]), client.WithBytesArguments(args[1:]...))
 	if err != nil {
 		return nil, fmt.Errorf("proposing %s of %s: %w", args[0], chaincode, err)
 	}
+	g.ready(ctx)
 	out, err := p.EvaluateWithContext(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("asking a peer for %s of %s: %w", args[0], chaincode, explain(ctx, err))
@@ -155,6 +184,7 @@ func (g *gateway) Endorse(ctx context.Context, args ...[]byte) (Endorsed, error)
 	if err != nil {
 		return Endorsed{}, fmt.Errorf("proposing %s: %w", args[0], err)
 	}
+	g.ready(ctx)
 	tx, err := p.EndorseWithContext(ctx)
 	if err != nil {
 		return Endorsed{}, fmt.Errorf("having %s endorsed: %w", args[0], explain(ctx, err))

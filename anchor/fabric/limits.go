@@ -16,6 +16,11 @@ const (
 	// gossip interval, some seconds at Fabric's defaults.
 	settle     = 20 * time.Second
 	settleStep = 100 * time.Millisecond
+	// minBehind and maxBehind bound how long a member that loses races stands back:
+	// Fabric cuts a block after two seconds unless told otherwise, and the longest
+	// wait must leave room within the deadline of one attempt.
+	minBehind = 2 * time.Second
+	maxBehind = 8 * time.Second
 	// reconnect bounds the pause between attempts to connect: after an outage of
 	// an hour an anchor must be back within its cadence.
 	reconnect = 2 * time.Second

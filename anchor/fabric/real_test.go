@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
 	"log/slog"
@@ -114,8 +115,10 @@ func testReal(t *testing.T, o fabricnet.Options) {
 	net1, net2 := connect(t, n, n.Org1(), ""), connect(t, n, n.Org2(), "")
 	pinned := roots(t, n, net1)
 	checkRoots(t, n, pinned)
+	keepChannel(t, chain, pinned)
 	a, b := mustNew(t, net1, pinned), mustNew(t, net2, pinned)
 
+	first := chain.At(t, chain.Grow(3))
 	put := func(a anchor.Anchor, cp anchor.Checkpoint) *fabric.Endorsed {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
@@ -135,10 +138,12 @@ func testReal(t *testing.T, o fabricnet.Options) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if bytes.Equal(cp.Note, first.Note) {
+			keepReceipt(t, "receipt", cp, r.Data)
+		}
 		t.Logf("size %d: %d bytes in %v, verified in %v: %+v", cp.Size, len(r.Data), took, time.Since(began), e)
 		return e
 	}
-	first := chain.At(t, chain.Grow(3))
 	e := put(a, first)
 	if !slices.Equal(e.Organisations, []string{"Org1MSP", "Org2MSP"}) || len(e.Orderers) != pinned.Orderers.Signatures {
 		t.Errorf("%+v", e)
@@ -241,9 +246,8 @@ func testInvalidated(t *testing.T, chain *anchortest.Chain, net *gateway, pinned
 	if _, err := fabric.Verify(bad.Marshal(), want, pinned); err == nil || !strings.Contains(err.Error(), "ours was not valid") {
 		t.Errorf("an invalidated transaction that is said to be valid: %v", err)
 	}
-	if dir := os.Getenv("QIFENG_FABRIC_FIXTURE"); dir != "" {
-		writeFixture(t, dir, chain, cp, want, pinned, good, told)
-	}
+	keepReceipt(t, "race", cp, good)
+	keepReceipt(t, "invalidated", cp, told)
 }
 
 func mustNew(t testing.TB, n Network, pinned *fabric.Channel) anchor.Anchor {

@@ -84,7 +84,7 @@ func (d *driver) readBack(ctx context.Context, want fabric.Statement) (fabric.Re
 		if time.Now().After(deadline) {
 			return fabric.ReadBack{}, nil, fmt.Errorf("reading back, for %v: %w", settle, err)
 		}
-		if err := pause(ctx); err != nil {
+		if err := pause(ctx, settleStep); err != nil {
 			return fabric.ReadBack{}, nil, err
 		}
 	}

@@ -11,6 +11,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // Config says what an authority is like.
@@ -18,6 +21,8 @@ type Config struct {
 	Alg Alg
 	// Own has the token made by this package, where openssl would do for RSA and ECDSA.
 	Own bool
+	// Fresh makes RSA keys of its own, where the authorities of one process share them otherwise.
+	Fresh bool
 	// NoLists leaves the distribution points out of the certificates.
 	NoLists bool
 	// ListFor is how long its lists are good, by default a day.
@@ -94,7 +99,7 @@ func New(dir string, cfg Config) (*Authority, error) {
 	a := &Authority{cfg: cfg, dir: dir, addr: l.Addr().String()}
 	base := "http://" + a.addr + "/"
 	a.URL = base + "tsa"
-	shape := Shape{Alg: cfg.Alg, NotBefore: cfg.NotBefore, NotAfter: cfg.NotAfter, Points: base}
+	shape := Shape{Alg: cfg.Alg, Fresh: cfg.Fresh, NotBefore: cfg.NotBefore, NotAfter: cfg.NotAfter, Points: base}
 	if cfg.NoLists {
 		shape.Points = ""
 	}
@@ -320,4 +325,29 @@ func (a *Authority) reply(raw []byte, f Fault) ([]byte, error) {
 func (a *Authority) RootFile() (string, error) {
 	path := a.dir + "/root.pem"
 	return path, os.WriteFile(path, a.RootPEM(), 0o644)
+}
+
+// Token asks the authority, over HTTP as anybody would, for a token over a statement.
+func (a *Authority) Token(statement []byte) ([]byte, error) {
+	name := map[string]string{"sha256": "SHA256", "sm3": "SM3"}[a.Hash()]
+	query, err := (&Request{Hash: name, Imprint: Sum(name, statement), Nonce: big.NewInt(time.Now().UnixNano()), CertReq: true}).Marshal()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.Post(a.URL, "application/timestamp-query", bytes.NewReader(query))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	var token, status, answer cryptobyte.String
+	in := cryptobyte.String(raw)
+	if resp.StatusCode != http.StatusOK || !in.ReadASN1(&answer, der.SEQUENCE) || !answer.ReadASN1Element(&status, der.SEQUENCE) ||
+		!answer.ReadASN1Element(&token, der.SEQUENCE) {
+		return nil, fmt.Errorf("status %d, %q", resp.StatusCode, raw[:min(len(raw), 200)])
+	}
+	return token, nil
 }

@@ -55,13 +55,22 @@ const submitKey = "submit-2026"
 type story struct {
 	w      *world
 	s      *scenario
-	leaves struct{ submissions, records []merkle.Digest }
+	leaves struct{ submissions, records, ledger []merkle.Digest }
 	f      *proof.File
 }
 
 // play runs a scenario and returns the bytes of its proof file.
 func (w *world) play(s scenario) []byte {
-	y := &story{w: w, s: &s, f: &proof.File{Chain: w.chain}}
+	out := must(w.tell(&s).f.Marshal())
+	if s.raw != nil {
+		out = s.raw(out)
+	}
+	return out
+}
+
+// tell runs a scenario up to its proof file.
+func (w *world) tell(s *scenario) *story {
+	y := &story{w: w, s: s, f: &proof.File{Chain: w.chain}}
 	if s.key == nil {
 		s.key = keyOf(gm.SM2, "vendor-a "+submitKey)
 	}
@@ -73,11 +82,7 @@ func (w *world) play(s scenario) []byte {
 	if s.file != nil {
 		s.file(y.f)
 	}
-	out := must(y.f.Marshal())
-	if s.raw != nil {
-		out = s.raw(out)
-	}
-	return out
+	return y
 }
 
 // state makes the submissions and the statement over them.
@@ -174,6 +179,7 @@ func (y *story) onLedger() {
 	for i, e := range entries {
 		leaves[i] = merkle.LeafHash(e)
 	}
+	y.leaves.ledger = leaves
 	y.f.Batch = &proof.BatchPart{Entry: batch, Index: batchIndex, Path: must(merkle.Inclusion(leaves, batchIndex)),
 		StreamIndex: uint64(s.place), StreamPath: must(merkle.Inclusion(y.leaves.records, uint64(s.place)))}
 	y.f.Key = &proof.KeyPart{Entry: entry, Index: keyIndex, Path: must(merkle.Inclusion(leaves, keyIndex))}

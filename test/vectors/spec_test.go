@@ -12,6 +12,8 @@ import (
 	"qifeng/evidence/canon"
 	"qifeng/proof"
 	"qifeng/proof/checkpoint"
+	"qifeng/proof/fabric"
+	"qifeng/proof/timestamp"
 )
 
 func page(t *testing.T, name string) string {
@@ -57,6 +59,16 @@ func TestSpecNumbers(t *testing.T) {
 		{"proof.md", "at most %d bytes. In the table", proof.MaxFileBytes},
 		{"proof.md", "array of 0 to %d digest pairs", evidence.MaxPath},
 		{"proof.md", "| `batch.stream_index` | | integer 0..%d |", evidence.MaxBatchRecords - 1},
+		{"proof.md", "| `anchors` | always | array of 0 to %d anchors |", proof.MaxAnchors},
+		{"anchors.md", "holds 0 to %d of these", proof.MaxAnchors},
+		{"anchors.md", "a companion file (§2) 0 to %d.", proof.MaxFileAnchors},
+		{"anchors.md", "`rfc3161`: ≤ %d bytes", timestamp.MaxTokenBytes},
+		{"anchors.md", "`fabric`: ≤ %d bytes", fabric.MaxReceipt},
+		{"anchors.md", "| `path` | always | array of 0 to %d digest pairs", evidence.MaxPath + 1},
+		{"anchors.md", "Read like a proof file (liberally), at most %d bytes", proof.MaxAnchorFileBytes},
+		{"anchors.md", "Read liberally, at most %d bytes", proof.MaxAnchorRootsBytes},
+		{"anchors.md", "`roots`: array of 1 to %d certificates", timestamp.MaxRoots},
+		{"anchors.md", "at most 16384 bytes (%d for `rfc3161`)", timestamp.MaxRootBytes},
 		{"proof.md", "| `record` | always | canonical string ≤ %d |", evidence.MaxRecordBytes},
 	} {
 		if want := fmt.Sprintf(c.text, c.number); !strings.Contains(page(t, c.page), want) {

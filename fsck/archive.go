@@ -32,6 +32,7 @@ type archiveRun struct {
 
 	journals []*journal
 	lostList *lostList
+	index    *index // nil if there is none
 
 	mu     sync.Mutex // guards what follows
 	done   int64      // bytes
@@ -83,6 +84,15 @@ func (c *checker) checkArchive() error {
 		c.note(NoteEmpty, c.rel(dir), "the first start of the node was cut short")
 		return nil
 	}
+	if !a.lostList.marked { // else the next start makes it again
+		if a.index, err = c.openIndex(filepath.Join(dir, "index")); err != nil {
+			return err
+		}
+		a.judge.index = a.index
+	}
+	if a.index != nil {
+		defer a.index.bodies.close()
+	}
 	a.total = a.weigh(dir)
 	c.progress(PhaseArchive, 0, a.total)
 	if err := a.pool.end(a.run(dir)); err != nil {
@@ -93,6 +103,11 @@ func (c *checker) checkArchive() error {
 	}
 	if a.broken != nil {
 		return a.broken
+	}
+	if a.index != nil {
+		if err := a.index.check(a.read); err != nil {
+			return err
+		}
 	}
 	a.lostList.tell(c, dir)
 	c.progress(PhaseArchive, a.total, a.total)
@@ -124,6 +139,11 @@ func (a *archiveRun) weigh(dir string) (total int64) {
 			}
 			return nil // what cannot be read is found when it is read
 		})
+	}
+	if a.index != nil {
+		for _, r := range a.index.runs {
+			total += r.size
+		}
 	}
 	return total
 }
@@ -248,8 +268,12 @@ func (a *archiveRun) folder(dir string, listed bool, belongs func(seq uint64) bo
 		} else if err := a.step(dir, name, seq); err != nil {
 			return err
 		}
+		again := seq <= a.closed
 		a.closed = max(a.closed, seq)
-		if !a.pool.do(func() error { return a.closedFile(path, seq, digest, listed) }) {
+		if a.index != nil && !again && seq <= a.index.bodies.done {
+			a.index.bodies.closed++
+		}
+		if !a.pool.do(func() error { return a.closedFile(path, seq, digest, listed, again) }) {
 			return nil
 		}
 	}
@@ -263,8 +287,18 @@ func (a *archiveRun) moved(name string, seq uint64) bool {
 	return err == nil
 }
 
-// file reads a batch file.
-func (a *archiveRun) file(path string, seq uint64) (*batchFile, error) {
+// read tells how far the check is.
+func (a *archiveRun) read(n int64) {
+	a.mu.Lock()
+	a.done += n
+	done := a.done
+	a.mu.Unlock()
+	a.c.progress(PhaseArchive, done, max(a.total, done+1)) // the end is told at the end
+}
+
+// file reads a batch file. again says that the batch is in a file before it too, so
+// that the index has it from there.
+func (a *archiveRun) file(path string, seq uint64, again bool) (*batchFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -274,7 +308,11 @@ func (a *archiveRun) file(path string, seq uint64) (*batchFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := a.judge.readBatch(a.c.rel(path), f, st.Size(), seq)
+	j := *a.judge
+	if again {
+		j.index = nil
+	}
+	b, err := j.readBatch(a.c.rel(path), f, st.Size(), seq)
 	if err != nil {
 		return nil, err
 	}
@@ -283,18 +321,17 @@ func (a *archiveRun) file(path string, seq uint64) (*batchFile, error) {
 	a.c.receipts.Add(b.receipts)
 	a.c.batches.Add(1)
 	a.c.bytes.Add(uint64(st.Size()))
-	a.mu.Lock()
-	a.done += st.Size()
-	done := a.done
-	a.mu.Unlock()
-	a.c.progress(PhaseArchive, done, max(a.total, done+1)) // the end is told at the end
+	if a.index != nil && b.newest > 0 {
+		a.index.see(place{seq: seq, offset: uint32(b.newest)})
+	}
+	a.read(st.Size())
 	return b, nil
 }
 
 // closedFile checks a closed batch: whole, named after its header, on the ledger
 // with these bytes.
-func (a *archiveRun) closedFile(path string, seq uint64, digest string, listed bool) error {
-	b, err := a.file(path, seq)
+func (a *archiveRun) closedFile(path string, seq uint64, digest string, listed, again bool) error {
+	b, err := a.file(path, seq, again)
 	if err != nil {
 		return err
 	}
@@ -365,22 +402,23 @@ func (a *archiveRun) journalFolder(dir string) error {
 		if err != nil || !isJournal || len(digits) != 16 || seq == 0 {
 			return wrong(CodeForeign, a.c.rel(path), "its name is not that of a journal")
 		}
-		if seq > a.closed { // else it was closed and moved, and has both names
+		again := seq <= a.closed
+		if !again { // else it was closed and moved, and has both names
 			if err := a.step(dir, name, seq); err != nil {
 				return err
 			}
 		}
 		j := &journal{seq: seq, name: a.c.rel(path)}
 		a.journals = append(a.journals, j)
-		if !a.pool.do(func() error { return a.journalFile(j, path) }) {
+		if !a.pool.do(func() error { return a.journalFile(j, path, again) }) {
 			return nil
 		}
 	}
 	return nil
 }
 
-func (a *archiveRun) journalFile(j *journal, path string) error {
-	b, err := a.file(path, j.seq)
+func (a *archiveRun) journalFile(j *journal, path string, again bool) error {
+	b, err := a.file(path, j.seq, again)
 	if err != nil {
 		return err
 	}

@@ -30,19 +30,8 @@ type Bare struct {
 func CheckBare(ctx context.Context, b Bare) *Report {
 	c := &checker{ctx: ctx, home: Home{Dir: filepath.Dir(b.Dir), Self: b.Node, Data: filepath.Dir(b.Dir)},
 		opt:    Options{Workers: 1, Progress: func(Phase, int64, int64) {}},
-		report: &Report{Home: b.Dir, Member: b.Node, Chain: b.ChainID, Skipped: []string{"archive/index"}}}
-	err := c.bare(b)
-	c.count()
-	var p *Problem
-	switch {
-	case err == nil:
-		c.report.Result = Good
-	case errors.As(err, &p):
-		c.report.Result, c.report.Problem = Wrong, p
-	default:
-		c.report.Result, c.report.Reason = Unchecked, err.Error()
-	}
-	return c.report
+		report: &Report{Home: b.Dir, Member: b.Node, Chain: b.ChainID, Skipped: []string{}}}
+	return c.conclude(c.bare(b))
 }
 
 func (c *checker) bare(b Bare) error {

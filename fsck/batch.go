@@ -19,6 +19,7 @@ type judge struct {
 	submitKey   func(member, name string, registry uint64) (gm.PublicKey, error)
 	rootAt      func(size uint64) (merkle.Digest, error) // of the ledger
 	size        uint64                                   // of the ledger
+	index       *index                                   // nil if there is none, or it has this batch from another file
 	alone       bool                                     // there is no ledger: its keys and roots are not asked for
 }
 
@@ -37,6 +38,7 @@ type batchFile struct {
 	why         string    // it is torn
 
 	records, statements, receipts uint64
+	newest                        int64 // offset of the last group, 0 if there is none
 
 	sealed struct { // the last ledger root that was asked for
 		size uint64
@@ -155,6 +157,7 @@ func (b *batchFile) group(p []byte) error {
 	b.records += uint64(len(g.records))
 	b.statements += uint64(len(g.statements))
 	b.receipts++
+	b.newest = b.f.at
 	return nil
 }
 
@@ -192,6 +195,7 @@ func (b *batchFile) checkStatements(g *group) ([]checked, error) {
 
 func (b *batchFile) checkRecords(g *group, statements []checked) ([]merkle.Digest, error) {
 	data, subs := make([][]byte, len(g.records)), make([][]byte, len(g.records))
+	said := make([]*evidence.Submission, len(g.records))
 	var streams [3][]int
 	for i, r := range g.records {
 		rec, err := evidence.ParseRecord(r.data)
@@ -206,7 +210,7 @@ func (b *batchFile) checkRecords(g *group, statements []checked) ([]merkle.Diges
 			return nil, b.wrong(CodeRecord, "record %d of the group is not what its statement and the table say", i)
 		}
 		st.used[r.position] = true
-		data[i], subs[i] = r.data, rec.SubmissionBytes
+		data[i], subs[i], said[i] = r.data, rec.SubmissionBytes, rec.Submission
 		streams[r.stream] = append(streams[r.stream], i)
 	}
 	for i, st := range statements {
@@ -214,10 +218,14 @@ func (b *batchFile) checkRecords(g *group, statements []checked) ([]merkle.Diges
 			return nil, b.wrong(CodeRecord, "statement %d of the group has no record in it", i)
 		}
 	}
-	for i, pair := range merkle.LeafHashes(subs) {
+	pairs := merkle.LeafHashes(subs)
+	for i, pair := range pairs {
 		if r := g.records[i]; pair != g.statements[r.statement].pairs[r.position] {
 			return nil, b.wrong(CodeRecord, "record %d of the group is not the submission that was signed", i)
 		}
+	}
+	if b.index != nil {
+		b.index.add(place{seq: b.f.seq, offset: uint32(b.f.at)}, said, pairs)
 	}
 	leaves := merkle.LeafHashes(data)
 	for s, list := range streams {

@@ -53,7 +53,7 @@ func (c *checker) openBlocks(l *ledger) (*blocks, error) {
 		return b, nil
 	}
 	var err error
-	if b.db, err = c.openDB(dir); err != nil {
+	if b.db, err = c.openDB(dir, false); err != nil {
 		return b, err
 	}
 	raw, err := b.db.get([]byte("blockStore"))
@@ -320,7 +320,7 @@ func (b *blocks) tables(name string) error {
 	if name == "blockstore.db" {
 		return b.db.readAll()
 	}
-	db, err := b.c.openDB(dir)
+	db, err := b.c.openDB(dir, false)
 	if err != nil {
 		return err
 	}
@@ -337,7 +337,7 @@ func (b *blocks) state(l *ledger) (err error) {
 	if _, err := os.Stat(dir); os.IsNotExist(err) {
 		return wrong(CodeMissing, name, "there is no such folder")
 	}
-	db, err := b.c.openDB(dir)
+	db, err := b.c.openDB(dir, false)
 	if err != nil {
 		return err
 	}

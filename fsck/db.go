@@ -1,10 +1,12 @@
 package fsck
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,9 +28,10 @@ type database struct {
 
 // openDB opens a database whose folder is there. First the logs and the manifest
 // are read by our own code, because goleveldb passes over what is damaged in them.
-func (c *checker) openDB(dir string) (d *database, err error) {
+// derived says that what the logs have lost of it is made again: then that is a note.
+func (c *checker) openDB(dir string, derived bool) (d *database, err error) {
 	defer caught(&err, CodeStore, c.rel(dir))
-	stor := &readStorage{dir: dir}
+	stor := &readStorage{dir: dir, derived: derived}
 	if err := c.checkLogs(stor); err != nil {
 		return nil, err
 	}
@@ -128,8 +131,12 @@ func (d *database) readAll() (err error) {
 // readStorage gives goleveldb a folder's files and refuses every write. It locks
 // nothing: the checker holds the locks.
 type readStorage struct {
-	dir  string
-	lock sync.Mutex
+	dir     string
+	derived bool // as openDB says
+	lock    sync.Mutex
+
+	joined []storage.FileDesc // journals that are read as one; the last has its name
+	into   []byte             // that one
 }
 
 var errReadOnly = errors.New("fsck never writes")
@@ -148,8 +155,7 @@ func (s *readStorage) Close() error                                    { return 
 
 // GetMeta reads CURRENT, which names the manifest.
 func (s *readStorage) GetMeta() (fd storage.FileDesc, err error) {
-	path := filepath.Join(s.dir, "CURRENT")
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(filepath.Join(s.dir, "CURRENT"))
 	if err != nil {
 		return fd, err
 	}
@@ -168,7 +174,11 @@ func (s *readStorage) GetMeta() (fd storage.FileDesc, err error) {
 func (s *readStorage) List(types storage.FileType) (out []storage.FileDesc, err error) {
 	list, _, err := names(s.dir)
 	for _, n := range list {
-		if fd, ok := parseName(n); ok && fd.Type&types != 0 {
+		fd, ok := parseName(n)
+		if i := slices.Index(s.joined, fd); i >= 0 && i < len(s.joined)-1 {
+			continue
+		}
+		if ok && fd.Type&types != 0 {
 			out = append(out, fd)
 		}
 	}
@@ -177,8 +187,16 @@ func (s *readStorage) List(types storage.FileType) (out []storage.FileDesc, err 
 
 // Open implements storage.Storage.
 func (s *readStorage) Open(fd storage.FileDesc) (storage.Reader, error) {
+	if n := len(s.joined); n > 0 && fd == s.joined[n-1] {
+		return memory{bytes.NewReader(s.into)}, nil
+	}
 	return os.Open(filepath.Join(s.dir, fd.String()))
 }
+
+// memory is a file that does not stand on the disk.
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }
 
 // parseName reads the name of a database's file.
 func parseName(name string) (fd storage.FileDesc, ok bool) {

@@ -1,6 +1,7 @@
 package fsck
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	lvjournal "github.com/syndtr/goleveldb/leveldb/journal"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
 
@@ -38,12 +40,60 @@ func (c *checker) checkLogs(s *readStorage) error {
 	if err != nil {
 		return err
 	}
+	j := &joiner{}
+	j.w = lvjournal.NewWriter(&j.b)
 	for _, fd := range logs {
-		if err := c.checkLog(filepath.Join(s.dir, fd.String()), nil); err != nil {
+		var take func([]byte) error
+		if live := uint64(fd.Num) >= m.journal; live {
+			j.fds = append(j.fds, fd)
+			take = j.take
+		}
+		err := c.checkLog(filepath.Join(s.dir, fd.String()), take)
+		var p *Problem
+		if s.derived && errors.As(err, &p) {
+			c.note(NoteTorn, p.File, "%s", p.Detail).Places = p.Places
+		} else if err != nil {
 			return err
 		}
 	}
-	return c.checkFiles(s, m)
+	if err := c.checkFiles(s, m); err != nil {
+		return err
+	}
+	return j.end(s)
+}
+
+// joiner makes one journal of several, as a crash leaves them that comes while the
+// older one is written out: goleveldb opens no database with two to be read only,
+// because its reader reports the end of the first for one of the second.
+type joiner struct {
+	fds []storage.FileDesc
+	b   bytes.Buffer
+	w   *lvjournal.Writer
+}
+
+func (j *joiner) take(rec []byte) error {
+	if j.b.Len() > maxJoined {
+		return nil // end says so
+	}
+	w, err := j.w.Next()
+	if err == nil {
+		_, err = w.Write(rec)
+	}
+	return err
+}
+
+func (j *joiner) end(s *readStorage) error {
+	if len(j.fds) < 2 {
+		return nil
+	}
+	if err := j.w.Close(); err != nil {
+		return err
+	}
+	if j.b.Len() > maxJoined {
+		return fmt.Errorf("the journals in %s have more than %d bytes", s.dir, maxJoined)
+	}
+	s.joined, s.into = j.fds, j.b.Bytes()
+	return nil
 }
 
 // checkLog reads a log and gives each record to take, if that is not nil.

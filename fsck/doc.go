@@ -13,10 +13,10 @@
 // It shares no code with those who wrote the home, archive and chain: a fault
 // there would else hide itself. Frames, groups and footers are read by the
 // description in archive/doc.go, the keys of the ledger's store by the one in
-// chain/store.go, and goleveldb reads through a storage of our own that cannot
-// write. The pure rooms are shared: canonical JSON, the documents, trees,
-// signatures, which are verified by the library and not with the tables that
-// intake uses.
+// chain/store.go, the files of the index by the one in archive/runs/doc.go, and
+// goleveldb reads through a storage of our own that cannot write. The pure rooms are
+// shared: canonical JSON, the documents, trees, signatures, which are verified by the
+// library and not with the tables that intake uses.
 //
 // # Invariants
 //
@@ -37,7 +37,9 @@
 //  3. what CometBFT keeps besides, the guard and the last vote;
 //  4. the archive, batch by batch: records, statements with the keys of the
 //     register at that ledger size, receipts, roots, footer, header, its entry on
-//     the ledger; then the folders: names, numbers, gaps;
+//     the ledger; then the folders: names, numbers, gaps; then its index, file by
+//     file: blocks, order, fences, filter, and that its entries are those that
+//     follow from the records;
 //  5. the audit log and the fraud proofs.
 //
 // # A restored home
@@ -50,11 +52,11 @@
 // # What it cannot see
 //
 // A journal that is cut exactly between two frames, or in the middle of its last
-// one, looks like that of a node whose machine lost power: only the index knows
-// more, and the node refuses to start when its index has seen what the journal
-// lacks. The index itself is derived from the files and not read here. Seals
-// beyond a quorum, and the audit log's newest lines, can be taken out unseen:
-// nothing else in the home counts them.
+// one, looks like that of a node whose machine lost power, unless the index has seen
+// what the journal lacks; who cuts the journal can remove the index too, or its
+// newest file. Seals beyond a quorum, and the audit log's newest lines, can be taken
+// out unseen: nothing else in the home counts them. CometBFT's write-ahead log can
+// be changed so that it looks like one that a crash has cut; it is no evidence.
 //
 // # Who may lie to it
 //

@@ -3,7 +3,9 @@ package fsck
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
+	"hash/maphash"
 	"strings"
 	"testing"
 
@@ -149,6 +151,45 @@ func FuzzWriteAheadLog(f *testing.F) {
 func walMessage(s string) []byte {
 	b := binary.BigEndian.AppendUint32(nil, crc32.Checksum([]byte(s), castagnoli))
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
+}
+
+func FuzzIndex(f *testing.F) {
+	text := "qifeng-runs/1\nkey 000102030405060708090a0b0c0d0e0f\nrun 0000000000000007\n"
+	f.Add([]byte(text), true)
+	run := make([]byte, 3*runBlock+8*2+runTail+runFilter+runTail)
+	copy(run, runMagic)
+	run[15], run[23], run[39], run[55], run[63] = 7, 1, 1, 1, 1 // number, places, counts
+	f.Add(run, true)
+	f.Fuzz(func(t *testing.T, data []byte, resealed bool) {
+		c := &checker{ctx: t.Context(), report: &Report{}}
+		x, list := &index{c: c}, data
+		if resealed {
+			list = fmt.Appendf(bytes.Clone(data), "sum %08x\n", crc32.Checksum(data, castagnoli))
+		}
+		if numbers, err := x.parseList(list); err == nil && len(list) != len(text)+13+21*(len(numbers)-1) {
+			t.Fatalf("%d files were read from %q", len(numbers), list)
+		}
+		r := &indexRun{c: c, number: 7, size: int64(len(data))}
+		if len(data) < runBlock {
+			return
+		}
+		if resealed && len(data) < 1<<20 {
+			h := &indexRun{counts: [2]uint64{binary.BigEndian.Uint64(data[48:]), binary.BigEndian.Uint64(data[56:])}}
+			if h.counts[0] < 1<<20 && h.counts[1] < 1<<20 && h.filterAt()+runFilter*int64(h.filterBlocks())+runTail == r.size {
+				ResealRun(data, 7)
+			}
+		}
+		if r.header(data) != nil {
+			return
+		}
+		if err := r.read(bytes.NewReader(data), maphash.MakeSeed(), func(int64) {}); err != nil {
+			if _, ok := err.(*Problem); !ok {
+				t.Fatalf("bytes that are there could not be read: %v", err)
+			}
+		} else if r.got[0].count.Load() != r.counts[0] || r.got[1].count.Load() != r.counts[1] {
+			t.Fatal("entries were passed over")
+		}
+	})
 }
 
 func FuzzSmallFiles(f *testing.F) {

@@ -14,6 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+	"github.com/syndtr/goleveldb/leveldb/util"
+
 	"qifeng/fsck"
 	"qifeng/node"
 )
@@ -80,6 +84,15 @@ func makeHome(dir string, full bool) error {
 		command("key", "register", key, "--home", home, "--purpose", "submit"),
 		command("key", "revoke", "extra", "--home", home), atRest(home))
 	stop()
+	for rest := false; err == nil; {
+		if rest, err = addedNothing(home); rest || err != nil {
+			break
+		}
+		if stop, err = background("network of four members is ready", "devnet", "--dir", net); err == nil {
+			err = atRest(home)
+			stop()
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -92,7 +105,25 @@ func makeHome(dir string, full bool) error {
 	return errors.Join(err, command("submit", file("3-a"), "--home", home), command("submit", file("4-a"), "--home", home))
 }
 
-// atRest waits until no more blocks come: the last one then added nothing.
+// addedNothing says whether the last block of a stopped home has added nothing to the
+// ledger, as that of a chain at rest.
+func addedNothing(home string) (bool, error) {
+	db, err := leveldb.OpenFile(filepath.Join(home, filepath.FromSlash(ledgerDir)), &opt.Options{ReadOnly: true})
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	head, err := db.Get([]byte("h"), nil)
+	if err != nil {
+		return false, err
+	}
+	it := db.NewIterator(util.BytesPrefix([]byte("z")), nil)
+	defer it.Release()
+	it.Last()
+	return !bytes.Equal(it.Value()[:8], head[:8]), it.Error()
+}
+
+// atRest waits until no more blocks come.
 func atRest(home string) error {
 	last, same := "", 0
 	for range 100 {

@@ -245,6 +245,18 @@ func TestNotes(t *testing.T) {
 			b, err := os.ReadFile(d.path("data/archive/outbox/*"))
 			d.ok(err, os.Remove(d.path("data/archive/outbox/*")), os.WriteFile(filepath.Join(d.dir, "data/archive/journal/0000000000000004.journal"), b, 0o600))
 		}, "data/archive/journal/", fsck.NoteMoving},
+		{"no index", func(d *damaged) { d.ok(os.RemoveAll(filepath.Join(d.dir, "data/archive/index"))) }, "data/archive/index", fsck.NoteNoIndex},
+		{"no names of batches", func(d *damaged) { d.ok(os.RemoveAll(filepath.Join(d.dir, namesDir))) }, "data/archive/index/names", fsck.NoteNoIndex},
+		{"an index that was given up", func(d *damaged) { d.ok(os.Remove(d.path(runsDir + "MANIFEST"))) }, "data/archive/index", fsck.NoteNoIndex},
+		{"an index of an older version", func(d *damaged) {
+			d.ok(os.WriteFile(filepath.Join(d.dir, "data/archive/index/CURRENT"), nil, 0o600))
+		}, "data/archive/index", fsck.NoteNoIndex},
+		{"an index without its newest file", func(d *damaged) {
+			d.list(func(l []string) []string { return l[:len(l)-1] })
+		}, runsDir, fsck.NoteMoving},
+		{"half a file of the index", func(d *damaged) {
+			d.ok(os.WriteFile(filepath.Join(d.dir, runsDir, "0000000000000099.run.tmp"), nil, 0o600))
+		}, runsDir, fsck.NoteMoving},
 		{"a home that has not run", func(d *damaged) { d.ok(os.RemoveAll(filepath.Join(d.dir, "data"))) }, "data/chain/ledger", fsck.NoteEmpty},
 	} {
 		t.Run(c.name, func(t *testing.T) {

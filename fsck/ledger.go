@@ -84,7 +84,7 @@ func (c *checker) checkChain() (l *ledger, err error) {
 	if os.IsNotExist(errL) {
 		return nil, wrong(CodeMissing, c.rel(dir), "there are blocks and no ledger")
 	}
-	db, err := c.openDB(dir)
+	db, err := c.openDB(dir, false)
 	if err != nil {
 		return nil, err
 	}

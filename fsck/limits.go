@@ -29,6 +29,9 @@ const (
 	// the run through a table need little.
 	blockCache = 8 << 20
 	openFiles  = 128
+	// maxJoined bounds the journals of a database that are read as one: each has
+	// what goleveldb collects before it writes a table, 4 MiB, and one batch.
+	maxJoined = 64 << 20
 	// maxNotes bounds the notes of a report: the first ones say it all.
 	maxNotes = 100
 )

@@ -43,7 +43,8 @@ type Counts struct {
 	Records     uint64 `json:"records"`
 	Statements  uint64 `json:"statements"`
 	Receipts    uint64 `json:"receipts"`
-	Bytes       uint64 `json:"bytes"` // of the archive's files
+	Bytes       uint64 `json:"bytes"`         // of the archive's files
+	Index       uint64 `json:"index_entries"` // of the archive's index
 }
 
 // ExitCode is the exit code of the command.
@@ -139,7 +140,7 @@ func (r *Report) Text(zh bool) string {
 	var b strings.Builder
 	for _, n := range r.Notes {
 		w := n.Code.words()
-		fmt.Fprintf(&b, "%s%s: %s", t("说明：", "note: "), place(Finding(*n), zh), w.what[lang])
+		fmt.Fprintf(&b, "%s%s: %s", t("说明：", "note: "), placeText(Finding(*n), zh), w.what[lang])
 		if n.Detail != "" {
 			fmt.Fprintf(&b, " (%s)", n.Detail)
 		}
@@ -147,10 +148,9 @@ func (r *Report) Text(zh bool) string {
 	}
 	c := r.Counts
 	if r.Result != Unchecked || c.Entries > 0 {
-		fmt.Fprintf(&b, t("已核对：总账 %d 条、区块 %d 个、会签 %d 个（最新已会签大小 %d）；批次 %d 个、记录 %d 条、声明 %d 份、回执 %d 份，共 %d 字节\n",
-			"checked: %d ledger entries, %d blocks, %d seals (newest sealed size %d); %d batches, %d records, %d statements, %d receipts, %d bytes\n"),
-			c.Entries, c.Heights, c.Seals, c.Sealed, c.Batches, c.Records, c.Statements, c.Receipts, c.Bytes)
-		fmt.Fprintf(&b, t("未核对：%s（由以上文件推导，可随时重建）\n", "not checked: %s (derived from the files above, can be made again at any time)\n"), strings.Join(r.Skipped, ", "))
+		fmt.Fprintf(&b, t("已核对：总账 %d 条、区块 %d 个、会签 %d 个（最新已会签大小 %d）；批次 %d 个、记录 %d 条、声明 %d 份、回执 %d 份，共 %d 字节；索引 %d 条\n",
+			"checked: %d ledger entries, %d blocks, %d seals (newest sealed size %d); %d batches, %d records, %d statements, %d receipts, %d bytes; %d index entries\n"),
+			c.Entries, c.Heights, c.Seals, c.Sealed, c.Batches, c.Records, c.Statements, c.Receipts, c.Bytes, c.Index)
 	}
 	switch r.Result {
 	case Good:
@@ -159,7 +159,7 @@ func (r *Report) Text(zh bool) string {
 		fmt.Fprintf(&b, t("未能核对：%s\n", "could not be checked: %s\n"), r.Reason)
 	case Wrong:
 		w := r.Problem.Code.words()
-		fmt.Fprintf(&b, "%s%s\n", t("错误：", "wrong: "), place(Finding(*r.Problem), zh))
+		fmt.Fprintf(&b, "%s%s\n", t("错误：", "wrong: "), placeText(Finding(*r.Problem), zh))
 		fmt.Fprintf(&b, "  %s%s [%s]\n", t("问题：", "what: "), w.what[lang], r.Problem.Code)
 		fmt.Fprintf(&b, "  %s%s\n", t("细节：", "detail: "), r.Problem.Detail)
 		fmt.Fprintf(&b, "  %s%s\n", t("意味着：", "means: "), w.means[lang])
@@ -170,7 +170,7 @@ func (r *Report) Text(zh bool) string {
 
 var unitsZH = map[string]string{"offset": "偏移", "index": "总账序号", "height": "高度", "size": "总账大小", "seq": "批次序号", "line": "行"}
 
-func place(f Finding, zh bool) string {
+func placeText(f Finding, zh bool) string {
 	if !zh {
 		return f.where()
 	}

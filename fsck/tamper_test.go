@@ -142,6 +142,8 @@ const (
 	ledgerDir  = "data/chain/ledger"
 	cometDir   = "data/chain/comet/data/"
 	batchesDir = "data/archive/batches/00000000000000/"
+	runsDir    = "data/archive/index/runs/"
+	namesDir   = "data/archive/index/names/"
 )
 
 // TestEveryFile does to each kind of file what happens to files: a byte changes,
@@ -160,12 +162,15 @@ func TestEveryFile(t *testing.T) {
 		{"block log", court, cometDir + "blockstore.db/*.log"}, {"block table", vendor, cometDir + "blockstore.db/*.ldb"},
 		{"state log", court, cometDir + "state.db/*.log"}, {"state table", vendor, cometDir + "state.db/*.ldb"}, {"write-ahead log", vendor, cometDir + "cs.wal/wal"},
 		{"batch", vendor, batchesDir + "*2-*.batch"}, {"outbox", vendor, "data/archive/outbox/*.batch"}, {"journal", vendor, "data/archive/journal/*.journal"},
+		{"index run", vendor, runsDir + "*.run"}, {"index list", vendor, runsDir + "MANIFEST"},
+		{"index names table", vendor, namesDir + "*.ldb"},
 	}
 	// What cannot be wrong by itself.
 	told := map[string]bool{
 		"write-ahead log missing":   true, // CometBFT makes a new one
-		"journal truncated":         true, // looks like a crash; the index knows better
+		"index list missing":        true, // as no index at all: the next start makes a new one
 		"write-ahead log truncated": true,
+		"index names table missing": true, // the same as no index
 	}
 	for _, f := range files {
 		for _, how := range []struct {
@@ -183,6 +188,8 @@ func TestEveryFile(t *testing.T) {
 				switch { // where the other chain has none
 				case f.name == "outbox":
 					pattern = batchesDir + "*3-*.batch"
+				case f.name == "ledger manifest": // of another database: on another chain it is the same
+					pattern, from = cometDir+"state.db/MANIFEST-*", d.dir
 				case strings.HasSuffix(f.name, " table"): // of another database
 					pattern, from = map[bool]string{true: cometDir + "state.db/*.ldb", false: ledgerDir + "/*.ldb"}[f.name != "state table"], d.dir
 				}
@@ -191,6 +198,9 @@ func TestEveryFile(t *testing.T) {
 				d.edit(f.pattern, func([]byte) []byte { return b })
 			}},
 		} {
+			if f.name == "ledger current" && how.name == "foreign" {
+				continue // it is the same in every young database
+			}
 			t.Run(f.name+"/"+how.name, func(t *testing.T) {
 				t.Parallel()
 				d := newDamaged(t, f.member)
@@ -204,10 +214,6 @@ func TestEveryFile(t *testing.T) {
 					return
 				}
 				switch {
-				case f.name == "ledger current" && how.name == "foreign":
-					t.Skip("CURRENT of a young database is the same on every chain")
-				case f.name == "ledger manifest" && how.name == "foreign":
-					t.Skip("and so is its manifest")
 				case f.name == "batch" && how.name == "missing":
 					path = batchesDir + "0000000000000002-"
 				case f.name == "genesis" && how.name == "foreign":
@@ -216,6 +222,10 @@ func TestEveryFile(t *testing.T) {
 					path = "data/archive/journal" // a gap shows before the next file
 				case f.name == "journal" && how.name == "missing":
 					path = "data/archive/journal"
+				case f.name == "index list" && how.name == "foreign":
+					path = runsDir // its key is another
+				case strings.HasPrefix(path, filepath.FromSlash(namesDir)):
+					path = "data/archive/index/names"
 				case strings.HasPrefix(path, "data/chain"):
 					path = "data/chain"
 				}

@@ -34,6 +34,8 @@ const (
 	CodeGap         Code = "gap"              // numbers without a batch
 	CodeNoJournal   Code = "journal-missing"  // no open journal
 	CodeLostList    Code = "lost-list"        // what a restored archive says that it has not
+	CodeIndex       Code = "index"            // the index of the archive, which is derived
+	CodeShort       Code = "journal-short"    // the index knows records that no file has
 	CodeForeign     Code = "foreign-file"     // a file that has no place here
 	CodeAudit       Code = "audit-log"        // the log of look-ups
 	CodeFraud       Code = "fraud-proof"      // a kept fraud proof
@@ -52,6 +54,7 @@ const (
 	NoteFrauds    Code = "frauds"          // fraud proofs are kept
 	NoteUnknown   Code = "unknown-file"    // a file that nobody reads
 	NoteAdminGone Code = "admin-elsewhere" // the admin key is not here
+	NoteNoIndex   Code = "no-index"        // the archive has no index, or an old one
 	NoteNoWAL     Code = "no-wal"          // CometBFT's write-ahead log is not there
 	NoteWALCut    Code = "wal-cut"         // CometBFT has cut its log and gone on
 	NoteWALGoneOn Code = "wal-gone-on"     // CometBFT has gone on behind a message that was cut
@@ -134,6 +137,11 @@ var texts = map[Code]words{
 	CodeLostList: {[2]string{"丢失批次的清单损坏", "the list of lost batches is damaged"},
 		[2]string{"恢复时丢失了哪些批次，此处无从得知", "what was lost when this home was restored cannot be told from it"},
 		[2]string{"停止节点，标记 touch data/archive/RESTORED 后启动：清单会从总账重新写出", "stop the node, touch data/archive/RESTORED, move the list away and start: it is made again from the ledger"}},
+	CodeIndex: {[2]string{"存档的索引不对", "the index of the archive is not right"},
+		[2]string{"记录本身完好，但可能查不到，或被当作新的再次受理；索引由批次推导，可以重建", "the records are not affected; some may not be found, or be taken in a second time; the index is derived from the batches and can be made again"},
+		[2]string{"停止节点，移走 data/archive/index，再启动：节点会由批次重建它", "stop the node, move data/archive/index away and start: the node makes it again from the batches"}},
+	CodeShort: {[2]string{"索引知道的记录不在任何文件中", "the index knows records that are in no file"},
+		[2]string{"日志文件失去了已经写定的内容；可能曾就其中的记录给出回执，节点会拒绝启动", "the journal has lost what was durable in it; receipts may have been given for records in it, and the node refuses to start"}, [2]string{backupZH, backupEN}},
 	CodeForeign: {[2]string{"不属于这里的文件", "a file that has no place here"},
 		[2]string{"节点会拒绝启动", "the node refuses to start"}, [2]string{"移走它并查明来历", "move it away and find out where it came from"}},
 	CodeAudit: {[2]string{"查询日志被改动", "the log of look-ups was changed"},
@@ -154,6 +162,7 @@ var texts = map[Code]words{
 	NoteAdminGone: {what: [2]string{"管理密钥不在此处（这样更好）", "the admin key is not here, which is better"}},
 	NoteWALCut:    {what: [2]string{"CometBFT 曾在断裂处截断预写日志后继续运行，这是截断前的副本，可以删除", "CometBFT has cut its write-ahead log where it was broken, and gone on; this is the copy from before, which may be removed"}},
 	NoteWALGoneOn: {what: [2]string{"磁盘写满或进程结束时，CometBFT 的预写日志有一条消息未写完，之后的消息接着写在它后面；该日志不是证据，无需处理", "a full disk or the end of the process has cut a message of CometBFT's write-ahead log, and the next ones stand behind it; the log is no evidence, and nothing is to be done"}},
+	NoteNoIndex:   {what: [2]string{"存档没有索引或索引不完整；节点启动时由批次重建", "the archive has no index, or not all of it; the next start makes it again from the batches"}},
 	NoteNoWAL:     {what: [2]string{"CometBFT 的预写日志不在；节点启动时会新建，最后一个高度若未完成则从其他成员取得", "CometBFT's write-ahead log is not there; the node makes a new one, and gets a height that was not finished from the others"}},
 }
 

@@ -1,7 +1,6 @@
 package drills
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +19,7 @@ import (
 // it, first below the room that the archive leaves for the others, then to the
 // last byte. New records are refused with a problem that says so, what is there
 // is read, the chain goes on without the full member, and all of it resumes when
-// there is room again; every receipt is kept, and fsck finds nothing wrong beyond what
-// tornLog says.
+// there is room again; every receipt is kept, and fsck finds nothing wrong.
 func TestFullDisk(t *testing.T) {
 	d := newSmallDisk(t)
 	n := newNetwork(t, plain)
@@ -103,25 +101,8 @@ func TestFullDisk(t *testing.T) {
 		n.stop(m)
 	}
 	for _, m := range members {
-		if m == vendor && n.tornLog() {
-			continue
-		}
 		n.qifeng(0, "fsck", "--home", n.home(m))
 	}
-}
-
-// tornLog says that fsck finds nothing wrong with the vendor's home before CometBFT's
-// log, and a torn message in that. CometBFT may go on behind a message that the end
-// of the disk has cut, and leave it where it is (docs/operations.md, "Disk full").
-// Everything else of the home is then held by what the test has read from it.
-func (n *network) tornLog() bool {
-	out, err := exec.Command(plain.path(n.t), "fsck", "--home", n.home(vendor), "--lang", "en").CombinedOutput()
-	var exit *exec.ExitError
-	torn := errors.As(err, &exit) && exit.ExitCode() == 1 && bytes.Contains(out, []byte("cs.wal/wal")) && bytes.Contains(out, []byte("[wal]"))
-	if torn {
-		n.t.Logf("the full disk has torn CometBFT's log:\n%s", out)
-	}
-	return torn
 }
 
 func keys[V any](m map[evidence.ID]V) map[evidence.ID]bool {

@@ -34,7 +34,7 @@ func (n *network) one(pattern string) string {
 }
 
 // TestRunbookCorruptFile is "Corrupt file" of docs/operations.md, for each of the
-// three sorts of files that it tells apart.
+// sorts of files that it tells apart.
 func TestRunbookCorruptFile(t *testing.T) {
 	asked(t)
 	n := newNetwork(t, plain)
@@ -81,8 +81,11 @@ func TestRunbookCorruptFile(t *testing.T) {
 	holds()
 
 	t.Log("the index: it is derived")
-	for _, path := range []string{n.one(filepath.Join(data, "archive", "index", "runs", "*.run")), filepath.Join(data, "archive", "index", "runs", "MANIFEST")} {
-		n.spoil(path)
+	index := filepath.Join(data, "archive", "index")
+	n.spoil(n.one(filepath.Join(index, "runs", "*.run")))
+	n.says(n.qifeng(1, "fsck", "--home", home), "wrong: data/archive/index/runs/", "move data/archive/index away")
+	if err := os.Rename(index, filepath.Join(t.TempDir(), "index")); err != nil {
+		t.Fatal(err)
 	}
 	holds() // made again by the node itself
 

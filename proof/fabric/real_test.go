@@ -97,12 +97,13 @@ func TestRealReceipts(t *testing.T) {
 	}
 }
 
-// No byte of what a real network gave can be changed.
+// What a real network gave cannot be changed either; every fifth byte, since each
+// costs a verification, and TestEveryByte tries all.
 func TestRealEveryByte(t *testing.T) {
 	for _, name := range []string{"raft", "bft"} {
 		r := readReal(t, name)
 		good, want := r.file(t, "receipt.json"), r.statement(t, "receipt")
-		for i := range good {
+		for i := 0; i < len(good); i += 5 {
 			bad := bytes.Clone(good)
 			bad[i] ^= 1 << (i % 7)
 			if _, err := fabric.Verify(bad, want, &r.roots.Fabric[0]); err == nil {

@@ -1,6 +1,6 @@
 // Package backup copies what makes a node on a new disk the same node again, and
 // puts it back: configuration, genesis, policy, card, keys, audit log, fraud
-// proofs and the archive. The node may run while it is copied.
+// proofs, the receipts of anchors and the archive. The node may run while it is copied.
 //
 // It is no archive of its own and no mirror: it answers no look-up, and it
 // checks digests, not evidence; what the files say is checked when the restored

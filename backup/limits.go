@@ -1,5 +1,7 @@
 package backup
 
+import "time"
+
 const (
 	// copyBuffer is what is read at once: large enough that reading is free
 	// beside hashing.
@@ -12,6 +14,10 @@ const (
 	// maxPath bounds a path in a manifest; file systems take no longer element
 	// than 255 bytes, and homes are flat.
 	maxPath = 1024
+	// storeTries and storePause are how often the store of anchors is copied anew: it is
+	// reorganised for milliseconds, after some hundred receipts.
+	storeTries = 10
+	storePause = 200 * time.Millisecond
 	// auditTail is where the last line feed of the audit log is looked for: a line
 	// has at most 4 KiB.
 	auditTail = 64 << 10

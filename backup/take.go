@@ -295,7 +295,7 @@ func (t *taker) takeHome() error {
 	return nil
 }
 
-// takeData copies archive, audit log and fraud proofs.
+// takeData copies archive, audit log, fraud proofs and the receipts of anchors.
 func (t *taker) takeData() error {
 	root, err := os.OpenRoot(t.src.Data)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -309,6 +309,9 @@ func (t *taker) takeData() error {
 		return err
 	}
 	if err := t.takeFrauds(root); err != nil {
+		return err
+	}
+	if err := t.takeAnchors(root); err != nil {
 		return err
 	}
 	a, err := root.OpenRoot("archive")

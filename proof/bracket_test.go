@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"qifeng/evidence/canon"
+	"qifeng/proof/merkle"
 )
 
 // TestBracketOfWitnesses: real cosignatures, before and after the seals that they
@@ -105,6 +106,33 @@ func TestMillisBetween(t *testing.T) {
 	for want, hi := range map[uint64]time.Time{0: zero, 1: time.UnixMilli(1), 1500: time.UnixMilli(1500), canon.MaxInt: time.Unix(1<<62, 0)} {
 		if got := millisBetween(zero, hi); got != want {
 			t.Errorf("%s: %d, want %d", hi, got, want)
+		}
+	}
+}
+
+// TestSecondRoots: the second library's way along a path ends at both roots, for
+// every pair of small sizes.
+func TestSecondRoots(t *testing.T) {
+	var leaves []merkle.Digest
+	roots := []merkle.Digest{merkle.EmptyRoot()}
+	for i := range 40 {
+		leaves = append(leaves, merkle.LeafHash([]byte{byte(i)}))
+		roots = append(roots, merkle.Root(leaves))
+	}
+	for n := uint64(2); n <= 40; n++ {
+		tree := merkle.NewTree(leaves[:n])
+		for m := uint64(1); m < n; m++ {
+			path := must(merkle.ConsistencyAt(m, n, tree))
+			if old, now := secondRoots(m, n, roots[m].SM3, path); old != roots[m].SM3 || now != roots[n].SM3 {
+				t.Errorf("from %d to %d: other roots", m, n)
+			}
+			for i := range path {
+				path[i].SM3[0] ^= 1
+				if old, now := secondRoots(m, n, roots[m].SM3, path); old == roots[m].SM3 && now == roots[n].SM3 {
+					t.Errorf("from %d to %d: a false path leads there", m, n)
+				}
+				path[i].SM3[0] ^= 1
+			}
 		}
 	}
 }

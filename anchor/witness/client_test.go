@@ -216,6 +216,7 @@ func TestAnswers(t *testing.T) {
 		{"after a 409 at our size", receipt, []step{{409, size, "12\n"}, {200, "", line}}, 2},
 		{"after two 409", receipt, []step{{409, size, "5\n"}, {409, size, "7\n"}, {200, "", line}}, 3},
 		{"moving on and on", again, []step{{409, size, "5\n"}, {409, size, "6\n"}, {409, size, "7\n"}, {409, size, "8\n"}, {200, "", line}}, 4},
+		{"put back from a backup meanwhile", receipt, []step{{409, size, "12\n"}, {409, size, "5\n"}, {200, "", line}}, 3},
 		{"beyond us", late, []step{{409, size, "13\n"}}, 1},
 		{"beyond us at last", late, []step{{409, size, "12\n"}, {409, size, "13\n"}}, 2},
 		{"another root", conflict, []step{{409, size, "12\n"}, {409, size, "12\n"}}, 2},

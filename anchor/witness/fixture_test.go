@@ -2,6 +2,7 @@ package witness
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,8 @@ type consortium struct {
 	leaves []merkle.Digest
 }
 
+var consortia atomic.Int32 // so that each has a chain of its own
+
 func newKey(t testing.TB, alg gm.Alg) *gm.PrivateKey {
 	t.Helper()
 	k, err := gm.GenerateKey(alg)
@@ -31,7 +34,7 @@ func newKey(t testing.TB, alg gm.Alg) *gm.PrivateKey {
 func newConsortium(t testing.TB, n int) *consortium {
 	t.Helper()
 	c := &consortium{keys: make(map[string]checkpoint.SealKeys)}
-	genesis := merkle.Sum([]byte("genesis of " + t.Name()))
+	genesis := merkle.Sum(fmt.Appendf(nil, "genesis %d", consortia.Add(1)))
 	e := checkpoint.Epoch{First: 1, Quorum: checkpoint.DefaultQuorum(4)}
 	for _, m := range []struct {
 		id   string

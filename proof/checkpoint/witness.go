@@ -222,11 +222,14 @@ func (p *Policy) WitnessLogKeys(e *Epoch) []string {
 	var keys []string
 	for _, m := range e.Members {
 		if m.Role.Neutral() {
-			keys = append(keys, vkey(Origin(p.Chain), typeLog, m.Log))
+			keys = append(keys, LogKey(Origin(p.Chain), m.Log))
 		}
 	}
 	return keys
 }
+
+// LogKey is the verifier key (type 0x01) of a log.
+func LogKey(origin string, key gm.PublicKey) string { return vkey(origin, typeLog, key) }
 
 // ParseLogKey reads a verifier key of type 0x01, by which a witness knows a log:
 // the name is its origin.

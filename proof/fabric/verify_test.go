@@ -143,6 +143,15 @@ func TestRefused(t *testing.T) {
 			k.Proposal = append(slices.Clone(k.Proposal), k.Proposal...)
 			w.envelope = w.Envelope(k.Payload())
 		}, nil, "proposal hash"},
+		{"action with another signature header", false, func(t *testing.T, w *world) {
+			k := w.put.Endorse()
+			good := k.SignatureBytes
+			k.SignatureBytes = w.Put(t, note, want).Endorse().SignatureBytes
+			var p common.Payload
+			unmarshal(k.Payload(), &p)
+			p.Header.SignatureHeader = good
+			w.envelope = w.Envelope(marshal(&p))
+		}, nil, "another signature header"},
 		{"two actions", false, func(_ *testing.T, w *world) {
 			var p common.Payload
 			unmarshal(w.put.Endorse().Payload(), &p)
@@ -204,6 +213,7 @@ func TestRefused(t *testing.T) {
 			w.get.Action.Response.Payload = s.Marshal()
 		}, nil, "note's digest differs"},
 		{"read-back asks for another size", false, func(_ *testing.T, w *world) { w.get.Spec.Input.Args[2] = []byte("41") }, nil, "asks for something else"},
+		{"read-back asks for another origin", false, func(_ *testing.T, w *world) { w.get.Spec.Input.Args[1] = []byte("qifeng/x") }, nil, "asks for something else"},
 		{"read-back writes", false, func(_ *testing.T, w *world) { w.get.Results.Writes = w.put.Results.Writes }, nil, "it writes"},
 		{"read-back on another channel", false, func(_ *testing.T, w *world) { w.get.Header.ChannelId = "other" }, nil, "read-back: transaction of channel"},
 		{"read-back by one organisation", false, func(_ *testing.T, w *world) { w.get.Endorsers = w.Peers[:1] }, nil, "read-back: endorsed by 1"},

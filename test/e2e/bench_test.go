@@ -9,13 +9,14 @@ import (
 	"qifeng/evidence"
 	"qifeng/proof"
 	"qifeng/proof/merkle"
+	"qifeng/test/testnet"
 )
 
 // BenchmarkSubmitToProof measures one submission from its signing to a proof
 // that verifies offline, on an idle chain of four members on this machine.
 func BenchmarkSubmitToProof(b *testing.B) {
-	n := newDevnet(b)
-	c, s, p := n.client(b, vendor, client.Options{}), n.submitter(b), n.policy(b)
+	n := testnet.NewDevnet(b)
+	c, s, p := n.Client(b, vendor, client.Options{}), testnet.Submitter(b, n.Home(vendor)), testnet.Policy(b, n.PolicyPath())
 	content := merkle.Sum([]byte("contract"))
 	var took []time.Duration
 	for b.Loop() {

@@ -25,18 +25,19 @@ import (
 	"qifeng/evidence"
 	"qifeng/proof"
 	"qifeng/proof/merkle"
+	"qifeng/test/testnet"
 )
 
 // TestDevnet is one life of a development network under its supervisor, from
 // its making to its deletion.
 func TestDevnet(t *testing.T) {
-	n := newDevnet(t)
+	n := testnet.NewDevnet(t)
 	work := t.TempDir()
 	contract := filepath.Join(work, "合同.pdf")
-	if err := os.WriteFile(contract, read(t, "../testdata/contract-zh.pdf"), 0o600); err != nil {
+	if err := os.WriteFile(contract, testnet.Read(t, "../testdata/contract-zh.pdf"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	must(t, 0, "submit", contract, "--home", n.home(vendor), "--wait")
+	testnet.Must(t, 0, "submit", contract, "--home", n.Home(vendor), "--wait")
 
 	t.Run("every kind", func(t *testing.T) { everyKind(t, n) })
 	t.Run("a session", func(t *testing.T) { session(t, n) })
@@ -67,7 +68,7 @@ func certificate(t *testing.T) (pemText string, der []byte) {
 
 // everyKind preserves one record of each kind in one dossier, closes it, and
 // verifies each offline.
-func everyKind(t *testing.T, n *devnet) {
+func everyKind(t *testing.T, n *testnet.Devnet) {
 	work := t.TempDir()
 	certPEM, certDER := certificate(t)
 	cert := file(t, work, "cert.pem", certPEM)
@@ -94,11 +95,11 @@ func everyKind(t *testing.T, n *devnet) {
 	var proofs []string
 	for i, k := range kinds {
 		args := append([]string{"submit", k.path, "--kind", k.kind, "--dossier", dossier, "--step", fmt.Sprint(i + 1),
-			"--home", n.home(vendor), "--wait"}, k.flags...)
+			"--home", n.Home(vendor), "--wait"}, k.flags...)
 		if i > 0 {
 			args = append(args, "--prev", proofs[i-1])
 		}
-		must(t, 0, args...)
+		testnet.Must(t, 0, args...)
 		content := k.path
 		if !strings.HasPrefix(k.kind, "contract.") {
 			content += ".claims.json"
@@ -107,14 +108,14 @@ func everyKind(t *testing.T, n *devnet) {
 			}
 		}
 		proofs = append(proofs, content+".qifeng.json")
-		if r := verified(t, 0, content, "--policy", n.policyPath()); r.outcome("content") != "proved" {
+		if r := verified(t, 0, content, "--policy", n.PolicyPath()); r.outcome("content") != "proved" {
 			t.Errorf("%s: content is %q", k.kind, r.outcome("content"))
 		}
 	}
 	closing := filepath.Join(work, "closing.qifeng.json")
-	must(t, 0, append([]string{"submit", "--kind", "dossier.close", "--dossier", dossier, "--out", closing,
-		"--home", n.home(vendor), "--wait"}, proofs...)...)
-	verified(t, 0, closing, "--policy", n.policyPath())
+	testnet.Must(t, 0, append([]string{"submit", "--kind", "dossier.close", "--dossier", dossier, "--out", closing,
+		"--home", n.Home(vendor), "--wait"}, proofs...)...)
+	verified(t, 0, closing, "--policy", n.PolicyPath())
 
 	f := parse(t, closing)
 	if s := f.RecordOf().Submission; s.Count != uint64(len(kinds)) {
@@ -130,21 +131,21 @@ func everyKind(t *testing.T, n *devnet) {
 
 func parse(t *testing.T, path string) *proof.File {
 	t.Helper()
-	f, err := proof.Parse(read(t, path))
+	f, err := proof.Parse(testnet.Read(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func keepsProofs(t *testing.T, n *devnet, contract string) {
-	before := read(t, contract+".qifeng.json")
-	must(t, 2, "submit", contract, "--home", n.home(vendor), "--wait")
-	if !bytes.Equal(read(t, contract+".qifeng.json"), before) {
+func keepsProofs(t *testing.T, n *testnet.Devnet, contract string) {
+	before := testnet.Read(t, contract+".qifeng.json")
+	testnet.Must(t, 2, "submit", contract, "--home", n.Home(vendor), "--wait")
+	if !bytes.Equal(testnet.Read(t, contract+".qifeng.json"), before) {
 		t.Fatal("an existing proof was replaced")
 	}
-	must(t, 0, "submit", contract, "--home", n.home(vendor), "--wait", "--force")
-	if bytes.Equal(read(t, contract+".qifeng.json"), before) {
+	testnet.Must(t, 0, "submit", contract, "--home", n.Home(vendor), "--wait", "--force")
+	if bytes.Equal(testnet.Read(t, contract+".qifeng.json"), before) {
 		t.Fatal("--force did not replace the proof")
 	}
 	if exists(contract + ".qifeng.pending") {
@@ -158,73 +159,73 @@ func exists(path string) bool {
 }
 
 // proofGet first has a receipt, then the proof in its place.
-func proofGet(t *testing.T, n *devnet) {
+func proofGet(t *testing.T, n *testnet.Devnet) {
 	work := t.TempDir()
 	a, b := file(t, work, "a.txt", "a"), file(t, work, "b.txt", "b")
-	r := must(t, 0, "submit", a, b, "--home", n.home(vendor), "--json")
+	r := testnet.Must(t, 0, "submit", a, b, "--home", n.Home(vendor), "--json")
 	var lines []struct{ ID, State, Out string }
-	if err := json.Unmarshal([]byte(r.out), &lines); err != nil || len(lines) != 2 {
-		t.Fatalf("%v in %s", err, r.out)
+	if err := json.Unmarshal([]byte(r.Out), &lines); err != nil || len(lines) != 2 {
+		t.Fatalf("%v in %s", err, r.Out)
 	}
 	if lines[0].State != "accepted" {
 		t.Errorf("without --wait the state is %q", lines[0].State)
 	}
-	if rep := verified(t, 3, a, "--policy", n.policyPath()); rep.outcome("receipt") != "proved" {
+	if rep := verified(t, 3, a, "--policy", n.PolicyPath()); rep.outcome("receipt") != "proved" {
 		t.Errorf("the receipt is %q", rep.outcome("receipt"))
 	}
-	must(t, 0, "proof", "get", lines[0].Out, "--home", n.home(vendor))
-	verified(t, 0, a, "--policy", n.policyPath())
+	testnet.Must(t, 0, "proof", "get", lines[0].Out, "--home", n.Home(vendor))
+	verified(t, 0, a, "--policy", n.PolicyPath())
 	byID := filepath.Join(work, "by-id.json")
-	must(t, 0, "proof", "get", lines[1].ID, "--home", n.home(vendor), "--out", byID)
-	verified(t, 0, b, "--proof", byID, "--policy", n.policyPath())
-	must(t, 2, "proof", "get", lines[1].ID, "--home", n.home(vendor), "--out", lines[0].Out)
-	must(t, 1, "proof", "get", strings.Repeat("0", 64), "--home", n.home(vendor))
+	testnet.Must(t, 0, "proof", "get", lines[1].ID, "--home", n.Home(vendor), "--out", byID)
+	verified(t, 0, b, "--proof", byID, "--policy", n.PolicyPath())
+	testnet.Must(t, 2, "proof", "get", lines[1].ID, "--home", n.Home(vendor), "--out", lines[0].Out)
+	testnet.Must(t, 1, "proof", "get", strings.Repeat("0", 64), "--home", n.Home(vendor))
 
-	exported := must(t, 0, "proof", "export", byID, "--format", "tlog-proof", "--policy", n.policyPath())
-	if !strings.HasPrefix(exported.out, "c2sp.org/tlog-proof@v1\n") {
-		t.Errorf("the export begins %.40q", exported.out)
+	exported := testnet.Must(t, 0, "proof", "export", byID, "--format", "tlog-proof", "--policy", n.PolicyPath())
+	if !strings.HasPrefix(exported.Out, "c2sp.org/tlog-proof@v1\n") {
+		t.Errorf("the export begins %.40q", exported.Out)
 	}
-	name := strings.TrimSpace(exported.err[strings.LastIndex(exported.err, "stock-policies/"):])
-	policy, err := torchwood.ParsePolicy(read(t, filepath.Join(n.dir, name)))
+	name := strings.TrimSpace(exported.Err[strings.LastIndex(exported.Err, "stock-policies/"):])
+	policy, err := torchwood.ParsePolicy(testnet.Read(t, filepath.Join(n.Dir, name)))
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	if err := torchwood.VerifyProof(policy, tlog.RecordHash(parse(t, byID).Batch.Entry), []byte(exported.out)); err != nil {
+	if err := torchwood.VerifyProof(policy, tlog.RecordHash(parse(t, byID).Batch.Entry), []byte(exported.Out)); err != nil {
 		t.Errorf("torchwood refuses the export: %v", err)
 	}
 }
 
 // session submits several files as one dossier, from a machine that has no
 // home: only the key, and the node's own word for the policy.
-func session(t *testing.T, n *devnet) {
+func session(t *testing.T, n *testnet.Devnet) {
 	work := t.TempDir()
 	a, b, c := file(t, work, "a.txt", "first"), file(t, work, "b.txt", "second"), file(t, work, "c.txt", "third")
-	remote := []string{"--home", work, "--api", n.url(t, vendor), "--key", filepath.Join(n.home(vendor), "keys", "submit.pem"),
-		"--read-key", filepath.Join(n.home(vendor), "keys", "read.pem"), "--wait"}
-	r := must(t, 0, append([]string{"submit", a, b, "--dossier", "new"}, remote...)...)
-	if !strings.Contains(r.err, "WARNING: no --policy") {
-		t.Errorf("a policy taken from the node is not warned of: %s", r.err)
+	remote := []string{"--home", work, "--api", n.URL(t, vendor), "--key", filepath.Join(n.Home(vendor), "keys", "submit.pem"),
+		"--read-key", filepath.Join(n.Home(vendor), "keys", "read.pem"), "--wait"}
+	r := testnet.Must(t, 0, append([]string{"submit", a, b, "--dossier", "new"}, remote...)...)
+	if !strings.Contains(r.Err, "WARNING: no --policy") {
+		t.Errorf("a policy taken from the node is not warned of: %s", r.Err)
 	}
 	first, second := parse(t, a+".qifeng.json").RecordOf(), parse(t, b+".qifeng.json").RecordOf()
 	s1, s2 := first.Submission, second.Submission
 	if s1.Dossier == "" || s1.Dossier != s2.Dossier || s1.Step != 1 || s2.Step != 2 || s1.Prev != nil || s2.Prev == nil || *s2.Prev != first.Pair() {
 		t.Errorf("the dossier's story is %+v, then %+v", s1, s2)
 	}
-	must(t, 0, append([]string{"submit", c, "--dossier", string(s1.Dossier), "--step", "3", "--prev", string(second.ID()), "--ref", string(first.ID())}, remote...)...)
+	testnet.Must(t, 0, append([]string{"submit", c, "--dossier", string(s1.Dossier), "--step", "3", "--prev", string(second.ID()), "--ref", string(first.ID())}, remote...)...)
 	if s3 := parse(t, c+".qifeng.json").RecordOf().Submission; *s3.Prev != second.Pair() || len(s3.Refs) != 1 || s3.Refs[0] != first.Pair() {
 		t.Errorf("prev and refs by id: %+v", s3)
 	}
-	must(t, 1, append([]string{"submit", file(t, work, "d.txt", "d"), "--prev", strings.Repeat("0", 64)}, remote...)...)
+	testnet.Must(t, 1, append([]string{"submit", file(t, work, "d.txt", "d"), "--prev", strings.Repeat("0", 64)}, remote...)...)
 	for _, path := range []string{a, b, c} {
-		verified(t, 0, path, "--policy", n.policyPath())
+		verified(t, 0, path, "--policy", n.PolicyPath())
 	}
 }
 
 // retry sends the same bytes again, and the same submissions under a new
 // statement: the stored receipt answers both, byte for byte.
-func retry(t *testing.T, n *devnet) {
+func retry(t *testing.T, n *testnet.Devnet) {
 	ctx := context.Background()
-	c, s := n.client(t, vendor, client.Options{}), n.submitter(t)
+	c, s := n.Client(t, vendor, client.Options{}), testnet.Submitter(t, n.Home(vendor))
 	sub := s.NewContract(evidence.ContractFinal, merkle.Sum([]byte("retried")), 7)
 	req, err := s.NewRequest(sub)
 	if err != nil {
@@ -262,110 +263,110 @@ func retry(t *testing.T, n *devnet) {
 }
 
 // keys registers a second key, submits with it, revokes it, and is refused.
-func keys(t *testing.T, n *devnet) {
+func keys(t *testing.T, n *testnet.Devnet) {
 	work := t.TempDir()
 	key := filepath.Join(work, "orders.pem")
-	must(t, 0, "key", "new", "orders", "--home", n.home(vendor), "--out", key, "--alg", "ed25519")
+	testnet.Must(t, 0, "key", "new", "orders", "--home", n.Home(vendor), "--out", key, "--alg", "ed25519")
 	doc := file(t, work, "doc.txt", "signed with another key")
-	if r := must(t, 1, "submit", doc, "--home", n.home(vendor), "--key", key); !strings.Contains(r.err, "unknown-key") {
-		t.Errorf("an unregistered key is refused with: %s", r.err)
+	if r := testnet.Must(t, 1, "submit", doc, "--home", n.Home(vendor), "--key", key); !strings.Contains(r.Err, "unknown-key") {
+		t.Errorf("an unregistered key is refused with: %s", r.Err)
 	}
 	if exists(doc + ".qifeng.pending") {
 		t.Error("a refused request was kept")
 	}
-	must(t, 0, "key", "register", key, "--home", n.home(vendor))
-	must(t, 0, "submit", doc, "--home", n.home(vendor), "--key", key, "--wait")
-	verified(t, 0, doc, "--policy", n.policyPath())
-	must(t, 0, "key", "revoke", "orders", "--home", n.home(vendor))
-	if r := must(t, 0, "key", "list", "--home", n.home(vendor)); !strings.Contains(r.out, "revoked at ledger") {
-		t.Errorf("key list does not show the revocation: %s", r.out)
+	testnet.Must(t, 0, "key", "register", key, "--home", n.Home(vendor))
+	testnet.Must(t, 0, "submit", doc, "--home", n.Home(vendor), "--key", key, "--wait")
+	verified(t, 0, doc, "--policy", n.PolicyPath())
+	testnet.Must(t, 0, "key", "revoke", "orders", "--home", n.Home(vendor))
+	if r := testnet.Must(t, 0, "key", "list", "--home", n.Home(vendor)); !strings.Contains(r.Out, "revoked at ledger") {
+		t.Errorf("key list does not show the revocation: %s", r.Out)
 	}
-	if r := must(t, 1, "submit", file(t, work, "late.txt", "late"), "--home", n.home(vendor), "--key", key); !strings.Contains(r.err, "revoked-key") {
-		t.Errorf("a revoked key is refused with: %s", r.err)
+	if r := testnet.Must(t, 1, "submit", file(t, work, "late.txt", "late"), "--home", n.Home(vendor), "--key", key); !strings.Contains(r.Err, "revoked-key") {
+		t.Errorf("a revoked key is refused with: %s", r.Err)
 	}
-	verified(t, 0, doc, "--policy", n.policyPath()) // what was sealed before stays proved
-	if r := must(t, 0, "proof", "get", doc+".qifeng.json", "--home", n.home(vendor)); !strings.Contains(r.out, "was revoked at ledger") {
-		t.Errorf("proof get does not tell of the revocation: %s", r.out)
+	verified(t, 0, doc, "--policy", n.PolicyPath()) // what was sealed before stays proved
+	if r := testnet.Must(t, 0, "proof", "get", doc+".qifeng.json", "--home", n.Home(vendor)); !strings.Contains(r.Out, "was revoked at ledger") {
+		t.Errorf("proof get does not tell of the revocation: %s", r.Out)
 	}
-	verified(t, 0, doc, "--policy", n.policyPath())
+	verified(t, 0, doc, "--policy", n.PolicyPath())
 }
 
 // reads asks by the keys of other members: a neutral one reads what the vendor
 // submitted and is audited, a vendor does not see what is another's, and a
 // revoked key reads nothing.
-func reads(t *testing.T, n *devnet) {
+func reads(t *testing.T, n *testnet.Devnet) {
 	work := t.TempDir()
 	doc := file(t, work, "read.txt", "who reads this")
-	must(t, 0, "submit", doc, "--home", n.home(vendor), "--wait")
+	testnet.Must(t, 0, "submit", doc, "--home", n.Home(vendor), "--wait")
 	id := string(parse(t, doc+".qifeng.json").RecordOf().ID())
 	// Each record lies on the node that took it in: the court asks the vendor's,
 	// with the key and the policy of its own home.
-	court := []string{"--home", n.home("court-a"), "--api", n.url(t, vendor)}
-	must(t, 0, append([]string{"proof", "get", id, "--out", filepath.Join(work, "court.json")}, court...)...)
-	verified(t, 0, doc, "--proof", filepath.Join(work, "court.json"), "--policy", n.policyPath())
-	if log := string(read(t, filepath.Join(n.home(vendor), "data", "audit.log"))); !strings.Contains(log, id) || !strings.Contains(log, "court-a") {
+	court := []string{"--home", n.Home("court-a"), "--api", n.URL(t, vendor)}
+	testnet.Must(t, 0, append([]string{"proof", "get", id, "--out", filepath.Join(work, "court.json")}, court...)...)
+	verified(t, 0, doc, "--proof", filepath.Join(work, "court.json"), "--policy", n.PolicyPath())
+	if log := string(testnet.Read(t, filepath.Join(n.Home(vendor), "data", "audit.log"))); !strings.Contains(log, id) || !strings.Contains(log, "court-a") {
 		t.Errorf("the court's reading is not in the audit log:\n%s", log)
 	}
 
 	key := filepath.Join(work, "notary.pem")
-	must(t, 0, "key", "new", "intake-1", "--home", n.home("notary-a"), "--out", key)
-	must(t, 0, "key", "register", key, "--home", n.home("notary-a"), "--api", n.url(t, vendor))
+	testnet.Must(t, 0, "key", "new", "intake-1", "--home", n.Home("notary-a"), "--out", key)
+	testnet.Must(t, 0, "key", "register", key, "--home", n.Home("notary-a"), "--api", n.URL(t, vendor))
 	theirs := file(t, work, "theirs.txt", "the notary's own")
-	must(t, 0, "submit", theirs, "--home", n.home("notary-a"), "--api", n.url(t, vendor), "--key", key, "--wait")
+	testnet.Must(t, 0, "submit", theirs, "--home", n.Home("notary-a"), "--api", n.URL(t, vendor), "--key", key, "--wait")
 	foreign := string(parse(t, theirs+".qifeng.json").RecordOf().ID())
 	for _, id := range []string{foreign, strings.Repeat("0", 64)} {
-		if r := must(t, 1, "proof", "get", id, "--home", n.home(vendor), "--out", filepath.Join(work, "x.json")); !strings.Contains(r.err, "404 not-found") {
-			t.Errorf("%s: %s", id, r.err)
+		if r := testnet.Must(t, 1, "proof", "get", id, "--home", n.Home(vendor), "--out", filepath.Join(work, "x.json")); !strings.Contains(r.Err, "404 not-found") {
+			t.Errorf("%s: %s", id, r.Err)
 		}
 	}
 
 	desk := filepath.Join(work, "desk.pem")
 	get := append([]string{"proof", "get", id, "--force", "--read-key", desk, "--out", filepath.Join(work, "desk.json")}, court...)
-	must(t, 0, "key", "new", "desk-1", "--home", n.home("court-a"), "--out", desk, "--alg", "ed25519")
-	if r := must(t, 1, get...); !strings.Contains(r.err, "signature-key") {
-		t.Errorf("an unregistered read key is refused with: %s", r.err)
+	testnet.Must(t, 0, "key", "new", "desk-1", "--home", n.Home("court-a"), "--out", desk, "--alg", "ed25519")
+	if r := testnet.Must(t, 1, get...); !strings.Contains(r.Err, "signature-key") {
+		t.Errorf("an unregistered read key is refused with: %s", r.Err)
 	}
-	if r := must(t, 2, "submit", file(t, work, "y.txt", "y"), "--home", n.home(vendor), "--wait", "--read-key", desk); !strings.Contains(r.err, "--purpose read") || exists(filepath.Join(work, "y.txt.qifeng.pending")) {
-		t.Errorf("submitting with an unregistered read key: %s", r.err)
+	if r := testnet.Must(t, 2, "submit", file(t, work, "y.txt", "y"), "--home", n.Home(vendor), "--wait", "--read-key", desk); !strings.Contains(r.Err, "--purpose read") || exists(filepath.Join(work, "y.txt.qifeng.pending")) {
+		t.Errorf("submitting with an unregistered read key: %s", r.Err)
 	}
-	must(t, 0, append([]string{"key", "register", desk, "--purpose", "read"}, court...)...)
-	must(t, 0, get...)
-	must(t, 0, append([]string{"key", "revoke", "desk-1"}, court...)...)
-	if r := must(t, 1, get...); !strings.Contains(r.err, "signature-key") {
-		t.Errorf("a revoked read key is refused with: %s", r.err)
+	testnet.Must(t, 0, append([]string{"key", "register", desk, "--purpose", "read"}, court...)...)
+	testnet.Must(t, 0, get...)
+	testnet.Must(t, 0, append([]string{"key", "revoke", "desk-1"}, court...)...)
+	if r := testnet.Must(t, 1, get...); !strings.Contains(r.Err, "signature-key") {
+		t.Errorf("a revoked read key is refused with: %s", r.Err)
 	}
 }
 
-func statusAndLock(t *testing.T, n *devnet) {
-	for _, m := range members {
-		n.ready(t, m)
-		r := must(t, 0, "status", "--home", n.home(m), "--json")
+func statusAndLock(t *testing.T, n *testnet.Devnet) {
+	for _, m := range testnet.Members {
+		n.Ready(t, m)
+		r := testnet.Must(t, 0, "status", "--home", n.Home(m), "--json")
 		var st client.Status
-		if err := json.Unmarshal([]byte(r.out), &st); err != nil || !st.Ready || len(st.Members) != 4 {
-			t.Errorf("%s: %v in %s", m, err, r.out)
+		if err := json.Unmarshal([]byte(r.Out), &st); err != nil || !st.Ready || len(st.Members) != 4 {
+			t.Errorf("%s: %v in %s", m, err, r.Out)
 		}
 	}
-	if r := must(t, 0, "status", "--home", n.home("court-a")); !strings.Contains(r.out, "arbitration-a") {
-		t.Errorf("status does not name the members: %s", r.out)
+	if r := testnet.Must(t, 0, "status", "--home", n.Home("court-a")); !strings.Contains(r.Out, "arbitration-a") {
+		t.Errorf("status does not name the members: %s", r.Out)
 	}
-	must(t, 1, "start", "--home", n.home(vendor))
-	must(t, 1, "devnet", "--dir", n.dir)
-	must(t, 1, "devnet", "reset", "--dir", n.dir, "--yes")
+	testnet.Must(t, 1, "start", "--home", n.Home(vendor))
+	testnet.Must(t, 1, "devnet", "--dir", n.Dir)
+	testnet.Must(t, 1, "devnet", "reset", "--dir", n.Dir, "--yes")
 }
 
 // killMember kills one with kill -9: the others go on, it comes back, and it
 // catches up.
-func killMember(t *testing.T, n *devnet, work string) {
-	old := n.pid(t, "notary-a")
+func killMember(t *testing.T, n *testnet.Devnet, work string) {
+	old := pid(t, n, "notary-a")
 	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	doc := file(t, work, "while-one-is-down.txt", "three are enough")
-	must(t, 0, "submit", doc, "--home", n.home(vendor), "--wait")
-	verified(t, 0, doc, "--policy", n.policyPath())
+	testnet.Must(t, 0, "submit", doc, "--home", n.Home(vendor), "--wait")
+	verified(t, 0, doc, "--policy", n.PolicyPath())
 	want := parse(t, doc+".qifeng.json").Batch.Index
-	c := n.client(t, "notary-a", client.Options{Attempts: 1, Timeout: 2 * time.Second})
-	eventually(t, readyFor, "notary-a back and caught up", func() error {
+	c := n.Client(t, "notary-a", client.Options{Attempts: 1, Timeout: 2 * time.Second})
+	testnet.Eventually(t, testnet.ReadyFor, "notary-a back and caught up", func() error {
 		st, err := c.Status(context.Background())
 		if err != nil {
 			return err
@@ -375,55 +376,55 @@ func killMember(t *testing.T, n *devnet, work string) {
 		}
 		return nil
 	})
-	if n.pid(t, "notary-a") == old {
+	if pid(t, n, "notary-a") == old {
 		t.Error("notary-a is the same process")
 	}
 }
 
 // stopResumeReset ends the network in every way there is.
-func stopResumeReset(t *testing.T, n *devnet, contract string) {
+func stopResumeReset(t *testing.T, n *testnet.Devnet, contract string) {
 	ids := map[string]int{}
-	for _, m := range members {
-		ids[m] = n.pid(t, m)
+	for _, m := range testnet.Members {
+		ids[m] = pid(t, n, m)
 	}
-	if took := n.sup.end(t, syscall.SIGINT); took > 6*time.Second {
+	if took := n.Sup.End(t, syscall.SIGINT); took > 6*time.Second {
 		t.Errorf("Ctrl-C took %v", took)
 	}
 	gone(t, ids)
-	verified(t, 0, contract, "--policy", n.policyPath()) // with every server stopped
-	must(t, 1, "status", "--home", n.home(vendor), "--timeout", "1s")
-	must(t, 0, "config", "check", "--home", n.home(vendor))
+	verified(t, 0, contract, "--policy", n.PolicyPath()) // with every server stopped
+	testnet.Must(t, 1, "status", "--home", n.Home(vendor), "--timeout", "1s")
+	testnet.Must(t, 0, "config", "check", "--home", n.Home(vendor))
 
-	url := n.url(t, vendor)
-	n.up(t)
-	if n.url(t, vendor) != url {
+	url := n.URL(t, vendor)
+	n.Up(t)
+	if n.URL(t, vendor) != url {
 		t.Error("a resumed network has other ports")
 	}
 	byID := filepath.Join(t.TempDir(), "again.json")
-	must(t, 0, "proof", "get", string(parse(t, contract+".qifeng.json").RecordOf().ID()), "--home", n.home(vendor), "--out", byID)
-	verified(t, 0, contract, "--proof", byID, "--policy", n.policyPath())
+	testnet.Must(t, 0, "proof", "get", string(parse(t, contract+".qifeng.json").RecordOf().ID()), "--home", n.Home(vendor), "--out", byID)
+	verified(t, 0, contract, "--proof", byID, "--policy", n.PolicyPath())
 
 	// The supervisor killed: the kernel stops its members, nothing stays locked.
-	for _, m := range members {
-		ids[m] = n.pid(t, m)
+	for _, m := range testnet.Members {
+		ids[m] = pid(t, n, m)
 	}
-	n.sup.end(t, syscall.SIGKILL)
+	n.Sup.End(t, syscall.SIGKILL)
 	gone(t, ids)
-	keep := file(t, n.dir, "mine.txt", "not the network's")
-	must(t, 2, "devnet", "reset", "--dir", n.dir)
-	must(t, 0, "devnet", "reset", "--dir", n.dir, "--yes")
-	if !exists(keep) || exists(n.home(vendor)) {
+	keep := file(t, n.Dir, "mine.txt", "not the network's")
+	testnet.Must(t, 2, "devnet", "reset", "--dir", n.Dir)
+	testnet.Must(t, 0, "devnet", "reset", "--dir", n.Dir, "--yes")
+	if !exists(keep) || exists(n.Home(vendor)) {
 		t.Error("reset deleted too much or too little")
 	}
-	must(t, 2, "devnet", "reset", "--dir", n.dir, "--yes")
-	must(t, 2, "devnet", "--dir", n.dir) // holds another's file now
+	testnet.Must(t, 2, "devnet", "reset", "--dir", n.Dir, "--yes")
+	testnet.Must(t, 2, "devnet", "--dir", n.Dir) // holds another's file now
 }
 
 // gone waits until processes have ended.
 func gone(t *testing.T, pids map[string]int) {
 	t.Helper()
 	for m, pid := range pids {
-		eventually(t, 10*time.Second, m+" ended", func() error {
+		testnet.Eventually(t, 10*time.Second, m+" ended", func() error {
 			if err := syscall.Kill(pid, 0); err == nil {
 				return fmt.Errorf("process %d lives", pid)
 			}

@@ -17,39 +17,40 @@ import (
 	"qifeng/evidence"
 	"qifeng/proof"
 	"qifeng/proof/merkle"
+	"qifeng/test/testnet"
 )
 
 // loose is a network whose members the test itself runs, without a supervisor.
 type loose struct {
-	*devnet
-	procs map[string]*process
+	*testnet.Devnet
+	procs map[string]*testnet.Process
 }
 
 func newLoose(t *testing.T) *loose {
 	t.Helper()
-	l := &loose{devnet: newDevnet(t), procs: map[string]*process{}}
-	l.sup.end(t, syscall.SIGINT)
-	for _, m := range members {
+	l := &loose{Devnet: testnet.NewDevnet(t), procs: map[string]*testnet.Process{}}
+	l.Sup.End(t, syscall.SIGINT)
+	for _, m := range testnet.Members {
 		l.start(t, m)
 	}
-	for _, m := range members {
-		l.ready(t, m)
+	for _, m := range testnet.Members {
+		l.Ready(t, m)
 	}
 	return l
 }
 
 func (l *loose) start(t *testing.T, member string) {
 	t.Helper()
-	l.procs[member] = start(t, "start", "--home", l.home(member))
+	l.procs[member] = testnet.Background(t, "start", "--home", l.Home(member))
 }
 
 // alive waits until a member answers at all.
 func (l *loose) alive(t *testing.T, member string) {
 	t.Helper()
-	url := l.url(t, member) + "/healthz"
-	eventually(t, readyFor, member+" alive", func() error {
-		if l.procs[member].ended() {
-			t.Fatalf("%s ended:\n%s", member, l.procs[member].out)
+	url := l.URL(t, member) + "/healthz"
+	testnet.Eventually(t, testnet.ReadyFor, member+" alive", func() error {
+		if l.procs[member].Ended() {
+			t.Fatalf("%s ended:\n%s", member, l.procs[member].Out)
 		}
 		resp, err := http.Get(url)
 		if err != nil {
@@ -97,7 +98,7 @@ func TestKilledVendorLosesNothing(t *testing.T) {
 	for i := range kills {
 		before := sent.Load()
 		if i%4 != 3 { // every fourth time it may die while it recovers
-			eventually(t, readyFor, "submissions before a kill", func() error {
+			testnet.Eventually(t, testnet.ReadyFor, "submissions before a kill", func() error {
 				if sent.Load() < before+2 {
 					return fmt.Errorf("%d accepted since kill %d", sent.Load()-before, i)
 				}
@@ -105,7 +106,7 @@ func TestKilledVendorLosesNothing(t *testing.T) {
 			})
 		}
 		time.Sleep(rand.N(300 * time.Millisecond)) // the moment of the kill
-		l.procs[vendor].end(t, syscall.SIGKILL)
+		l.procs[vendor].End(t, syscall.SIGKILL)
 		l.start(t, vendor)
 	}
 	l.alive(t, vendor)
@@ -118,12 +119,12 @@ func TestKilledVendorLosesNothing(t *testing.T) {
 // submitOne submits one contract, again and again with the same bytes while
 // the node is away, until it has a receipt that holds.
 func (l *loose) submitOne(ctx context.Context, t *testing.T, content string) ([]*proof.File, error) {
-	s, p := l.submitter(t), l.policy(t)
+	s, p := testnet.Submitter(t, l.Home(vendor)), testnet.Policy(t, l.PolicyPath())
 	req, err := s.NewRequest(s.NewContract(evidence.ContractFinal, merkle.Sum([]byte(content)), uint64(len(content))))
 	if err != nil {
 		return nil, err
 	}
-	c := l.client(t, vendor, client.Options{Attempts: 1, Timeout: 10 * time.Second})
+	c := l.Client(t, vendor, client.Options{Attempts: 1, Timeout: 10 * time.Second})
 	for {
 		answer, err := c.Submit(ctx, req.Raw, 0)
 		if err == nil {
@@ -146,7 +147,7 @@ func (l *loose) allSealed(t *testing.T, receipts []*proof.File) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	c, p := l.client(t, vendor, client.Options{Attempts: 20}), l.policy(t)
+	c, p := l.Client(t, vendor, client.Options{Attempts: 20}), testnet.Policy(t, l.PolicyPath())
 	for _, r := range receipts {
 		id := r.RecordOf().ID()
 		f, err := c.WaitProof(ctx, id)
@@ -169,22 +170,22 @@ func TestTwoOfFour(t *testing.T) {
 	work := t.TempDir()
 
 	// Any three go on.
-	l.procs["court-a"].end(t, syscall.SIGTERM)
+	l.procs["court-a"].End(t, syscall.SIGTERM)
 	three := file(t, work, "three.txt", "three of four")
-	must(t, 0, "submit", three, "--home", l.home(vendor), "--wait")
-	verified(t, 0, three, "--policy", l.policyPath())
+	testnet.Must(t, 0, "submit", three, "--home", l.Home(vendor), "--wait")
+	verified(t, 0, three, "--policy", l.PolicyPath())
 
 	// Two do not.
-	if took := l.procs["notary-a"].end(t, syscall.SIGTERM); took > 5*time.Second {
+	if took := l.procs["notary-a"].End(t, syscall.SIGTERM); took > 5*time.Second {
 		t.Errorf("notary-a took %v to stop", took)
 	}
 	two := file(t, work, "two.txt", "two of four")
-	must(t, 3, "submit", two, "--home", l.home(vendor), "--wait", "--timeout", "2s")
-	if r := verified(t, 3, two, "--policy", l.policyPath()); r.outcome("receipt") != "proved" {
+	testnet.Must(t, 3, "submit", two, "--home", l.Home(vendor), "--wait", "--timeout", "2s")
+	if r := verified(t, 3, two, "--policy", l.PolicyPath()); r.outcome("receipt") != "proved" {
 		t.Errorf("the receipt is %q", r.outcome("receipt"))
 	}
-	c := l.client(t, vendor, client.Options{Attempts: 1})
-	eventually(t, readyFor, "/readyz names what is missing", func() error {
+	c := l.Client(t, vendor, client.Options{Attempts: 1})
+	testnet.Eventually(t, testnet.ReadyFor, "/readyz names what is missing", func() error {
 		r, err := c.Ready(context.Background())
 		if err != nil {
 			return err
@@ -196,20 +197,20 @@ func TestTwoOfFour(t *testing.T) {
 		}
 		return fmt.Errorf("ready %v, %v", r.Ready, r.Reasons)
 	})
-	if r := must(t, 3, "status", "--home", l.home(vendor)); !strings.Contains(r.out, "NOT READY") || !strings.Contains(r.out, "notary-a") {
-		t.Errorf("status says:\n%s", r.out)
+	if r := testnet.Must(t, 3, "status", "--home", l.Home(vendor)); !strings.Contains(r.Out, "NOT READY") || !strings.Contains(r.Out, "notary-a") {
+		t.Errorf("status says:\n%s", r.Out)
 	}
 	more := file(t, work, "more.txt", "still taken in")
-	must(t, 0, "submit", more, "--home", l.home(vendor))
-	must(t, 3, "proof", "get", more+".qifeng.json", "--home", l.home(vendor), "--timeout", "1s")
+	testnet.Must(t, 0, "submit", more, "--home", l.Home(vendor))
+	testnet.Must(t, 3, "proof", "get", more+".qifeng.json", "--home", l.Home(vendor), "--timeout", "1s")
 
 	// The third returns.
 	l.start(t, "court-a")
 	for _, path := range []string{two, more} {
-		must(t, 0, "proof", "get", path+".qifeng.json", "--home", l.home(vendor), "--timeout", "90s")
-		verified(t, 0, path, "--policy", l.policyPath())
+		testnet.Must(t, 0, "proof", "get", path+".qifeng.json", "--home", l.Home(vendor), "--timeout", "90s")
+		verified(t, 0, path, "--policy", l.PolicyPath())
 	}
-	l.ready(t, vendor)
+	l.Ready(t, vendor)
 }
 
 // TestPendingRequest kills a submission on its way: the same command sends the
@@ -217,20 +218,20 @@ func TestTwoOfFour(t *testing.T) {
 func TestPendingRequest(t *testing.T) {
 	l := newLoose(t)
 	doc := file(t, t.TempDir(), "pending.txt", "on its way")
-	l.procs[vendor].end(t, syscall.SIGTERM)
-	must(t, 1, "submit", doc, "--home", l.home(vendor), "--wait", "--timeout", "2s")
-	kept := read(t, doc+".qifeng.pending")
-	must(t, 2, "submit", doc, "--home", l.home(vendor), "--kind", "contract.original", "--timeout", "2s")
+	l.procs[vendor].End(t, syscall.SIGTERM)
+	testnet.Must(t, 1, "submit", doc, "--home", l.Home(vendor), "--wait", "--timeout", "2s")
+	kept := testnet.Read(t, doc+".qifeng.pending")
+	testnet.Must(t, 2, "submit", doc, "--home", l.Home(vendor), "--kind", "contract.original", "--timeout", "2s")
 
 	l.start(t, vendor)
-	l.ready(t, vendor)
+	l.Ready(t, vendor)
 	// The request may have reached the node before the submitter died.
-	c := l.client(t, vendor, client.Options{})
+	c := l.Client(t, vendor, client.Options{})
 	if _, err := c.Submit(t.Context(), kept, 0); err != nil {
 		t.Fatal(err)
 	}
-	must(t, 0, "submit", doc, "--home", l.home(vendor), "--wait")
-	verified(t, 0, doc, "--policy", l.policyPath())
+	testnet.Must(t, 0, "submit", doc, "--home", l.Home(vendor), "--wait")
+	verified(t, 0, doc, "--policy", l.PolicyPath())
 	req, err := evidence.ParseRequest(kept)
 	if err != nil {
 		t.Fatal(err)

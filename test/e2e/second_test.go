@@ -9,13 +9,15 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+
+	"qifeng/test/testnet"
 )
 
 // secondVerifier judges what `qifeng verify --json` has just judged with the
 // second verifier, and compares exit codes and whole reports but for the free
 // text of each step. Where Python or openssl is missing it does nothing on a
 // developer's machine and fails in CI.
-func secondVerifier(t *testing.T, first result, args ...string) {
+func secondVerifier(t *testing.T, first testnet.Result, args ...string) {
 	t.Helper()
 	for _, name := range []string{"python3", "openssl"} {
 		if _, err := exec.LookPath(name); err != nil {
@@ -34,10 +36,10 @@ func secondVerifier(t *testing.T, first result, args ...string) {
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	if code := cmd.ProcessState.ExitCode(); code != first.code {
-		t.Fatalf("the second verifier ends with exit code %d, the first with %d: %q\n%s%s", code, first.code, args, out, errw.Bytes())
+	if code := cmd.ProcessState.ExitCode(); code != first.Code {
+		t.Fatalf("the second verifier ends with exit code %d, the first with %d: %q\n%s%s", code, first.Code, args, out, errw.Bytes())
 	}
-	if a, b := withoutDetail(t, []byte(first.out)), withoutDetail(t, out); !reflect.DeepEqual(a, b) {
+	if a, b := withoutDetail(t, []byte(first.Out)), withoutDetail(t, out); !reflect.DeepEqual(a, b) {
 		t.Fatalf("the verifiers' reports differ: %q\nfirst:  %v\nsecond: %v", args, a, b)
 	}
 }

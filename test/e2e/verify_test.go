@@ -11,6 +11,7 @@ import (
 	"qifeng/internal/gm"
 	"qifeng/proof"
 	"qifeng/proof/merkle"
+	"qifeng/test/testnet"
 )
 
 // report is what verify --json prints, as far as the tests look.
@@ -22,11 +23,11 @@ type report struct {
 
 func verified(t *testing.T, code int, args ...string) report {
 	t.Helper()
-	r := must(t, code, append([]string{"verify", "--json"}, args...)...)
+	r := testnet.Must(t, code, append([]string{"verify", "--json"}, args...)...)
 	secondVerifier(t, r, args...)
 	var out report
-	if err := json.Unmarshal([]byte(r.out), &out); err != nil {
-		t.Fatalf("%v in %s", err, r.out)
+	if err := json.Unmarshal([]byte(r.Out), &out); err != nil {
+		t.Fatalf("%v in %s", err, r.Out)
 	}
 	if out.Exit != code {
 		t.Fatalf("the report says exit %d, the process ended with %d", out.Exit, code)
@@ -44,16 +45,16 @@ func (r report) outcome(step string) string {
 }
 
 // verifyMatrix is what a court may be given: true, false, foreign, unreadable.
-func verifyMatrix(t *testing.T, n *devnet, contract string) {
+func verifyMatrix(t *testing.T, n *testnet.Devnet, contract string) {
 	work := t.TempDir()
-	good, policy := contract+".qifeng.json", n.policyPath()
-	text := read(t, good)
+	good, policy := contract+".qifeng.json", n.PolicyPath()
+	text := testnet.Read(t, good)
 	other := file(t, work, "other.pdf", "another contract")
 	other2 := otherChain(t, work)
 	strangers := file(t, work, "policy-strangers.txt", string(strangersPolicy(t, n)))
 	truncated := file(t, work, "truncated.json", string(text[:len(text)/2]))
 	record := strings.Replace(string(text), `contract.final`, `contract.original`, 1)
-	noQuorum := file(t, work, "policy-no-quorum.txt", strings.Replace(string(read(t, policy)), "quorum 3 of 4", "quorum 1 of 4", 1))
+	noQuorum := file(t, work, "policy-no-quorum.txt", strings.Replace(string(testnet.Read(t, policy)), "quorum 3 of 4", "quorum 1 of 4", 1))
 
 	verified(t, 0, contract, "--policy", policy)
 	verified(t, 0, contract, "--proof", good, "--policy", policy, "--lang", "en")
@@ -83,8 +84,8 @@ func verifyMatrix(t *testing.T, n *devnet, contract string) {
 		"no policy":             {contract},
 		"unknown flag":          {contract, "--policy", policy, "--api", "http://127.0.0.1:1"},
 	} {
-		if r := run(t, append([]string{"verify"}, args...)...); r.code != 2 || r.err == "" || strings.Contains(r.err, "panic") {
-			t.Errorf("%s: exit code %d, want 2 and a reason: %s%s", name, r.code, r.out, r.err)
+		if r := testnet.Run(t, append([]string{"verify"}, args...)...); r.Code != 2 || r.Err == "" || strings.Contains(r.Err, "panic") {
+			t.Errorf("%s: exit code %d, want 2 and a reason: %s%s", name, r.Code, r.Out, r.Err)
 		}
 	}
 	flips(t, n, contract, text)
@@ -96,19 +97,19 @@ func otherChain(t *testing.T, work string) string {
 	cards := []string{}
 	for i, role := range []string{"court", "notary", "arbitration", "vendor"} {
 		h := filepath.Join(work, role)
-		must(t, 0, "init", "--home", h, "--id", role+"-b", "--role", role, "--name", role,
+		testnet.Must(t, 0, "init", "--home", h, "--id", role+"-b", "--role", role, "--name", role,
 			"--peer-address", fmt.Sprintf("127.0.0.1:%d", 20000+i))
 		cards = append(cards, filepath.Join(h, "card.json"))
 	}
 	out := filepath.Join(work, "genesis")
-	must(t, 0, append([]string{"genesis", "build", "--name", "other", "--out", out}, cards...)...)
+	testnet.Must(t, 0, append([]string{"genesis", "build", "--name", "other", "--out", out}, cards...)...)
 	return filepath.Join(out, "policy.txt")
 }
 
 // flips changes single bytes all over the proof: none of them may be proved.
-func flips(t *testing.T, n *devnet, contract string, text []byte) {
-	content := merkle.Sum(read(t, contract))
-	p := n.policy(t)
+func flips(t *testing.T, n *testnet.Devnet, contract string, text []byte) {
+	content := merkle.Sum(testnet.Read(t, contract))
+	p := testnet.Policy(t, n.PolicyPath())
 	for i := 0; i < len(text); i += 7 {
 		b := bytes.Clone(text)
 		b[i] ^= 1
@@ -119,7 +120,7 @@ func flips(t *testing.T, n *devnet, contract string, text []byte) {
 		if bytes.Equal(mustMarshal(t, f), text) {
 			continue // the byte is layout, which is free
 		}
-		r := proof.Verify(f, p, &proof.Content{Digest: content, Size: uint64(len(read(t, contract)))}, proof.Options{})
+		r := proof.Verify(f, p, &proof.Content{Digest: content, Size: uint64(len(testnet.Read(t, contract)))}, proof.Options{})
 		if r.Result == proof.Proved && sameEvidence(f, text) {
 			continue // what changed is a line that the policy does not know
 		}
@@ -153,9 +154,9 @@ func sameEvidence(f *proof.File, text []byte) bool {
 }
 
 // strangersPolicy is the network's policy with seal keys that no member has.
-func strangersPolicy(t *testing.T, n *devnet) []byte {
+func strangersPolicy(t *testing.T, n *testnet.Devnet) []byte {
 	t.Helper()
-	p := n.policy(t)
+	p := testnet.Policy(t, n.PolicyPath())
 	for i := range p.Epochs[0].Members {
 		m := &p.Epochs[0].Members[i]
 		for alg, key := range map[*gm.PublicKey]gm.Alg{&m.SealSM2: gm.SM2, &m.SealEd25519: gm.Ed25519, &m.Log: gm.Ed25519} {

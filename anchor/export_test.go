@@ -1,6 +1,10 @@
 package anchor
 
-import "time"
+import (
+	"time"
+
+	"github.com/syndtr/goleveldb/leveldb"
+)
 
 // What the tests outside the package see of its inside.
 var Points = points
@@ -21,4 +25,9 @@ func Alarms(s *Service, name string) uint64 {
 		return 0
 	}
 	return a.number
+}
+
+// Lose takes a receipt from the store.
+func Lose(s *Service, name string, size uint64) error {
+	return s.store.use(func(db *leveldb.DB) error { return db.Delete(receiptKey(name, size), nil) })
 }

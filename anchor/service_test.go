@@ -2,6 +2,7 @@ package anchor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -190,5 +191,37 @@ func TestCadence(t *testing.T) {
 		synctest.Wait()
 		equal(t, "after a quiet hour it is anchored at once", l.receipts("one"), []uint64{1, 11, 12})
 		l.honest()
+	})
+}
+
+// A receipt that is gone is named, and not passed over for a later one; other
+// anchors' are served beside the error.
+func TestLostReceipt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "one", "two")
+		l.start()
+		defer l.stop()
+		for range 3 {
+			time.Sleep(l.every)
+			synctest.Wait()
+			l.chain.Grow(2)
+		}
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "receipts", l.receipts("one"), []uint64{1, 3, 5, 7})
+		if err := anchor.Lose(l.Service, "one", 5); err != nil {
+			t.Fatal(err)
+		}
+		all, err := l.Covering(4)
+		var damaged *anchor.DamagedError
+		if !errors.As(err, &damaged) || damaged.What != "the receipt of one for size 5" {
+			t.Errorf("Covering(4): %v", err)
+		}
+		if len(all) != 1 || all[0].Name != "two" || all[0].Size != 5 {
+			t.Errorf("Covering(4): %+v", all)
+		}
+		if all, err := l.Covering(6); err != nil || len(all) != 2 {
+			t.Errorf("Covering(6): %+v, %v", all, err)
+		}
 	})
 }

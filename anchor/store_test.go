@@ -301,6 +301,16 @@ func TestWriteFails(t *testing.T) {
 			t.Errorf("writing after it: %v", err)
 		}
 	}
+	// goleveldb itself takes no write any more: it is opened again.
+	if err := s.db.SetReadOnly(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.putReceipt(filler("a-1", 52)); !errors.Is(err, leveldb.ErrReadOnly) {
+		t.Fatalf("writing where nothing can be written: %v", err)
+	}
+	if err := s.putReceipt(filler("a-1", 52)); err != nil {
+		t.Errorf("writing after it: %v", err)
+	}
 	if err := s.close(); err != nil {
 		t.Error(err)
 	}

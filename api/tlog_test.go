@@ -3,8 +3,6 @@ package api_test
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,7 +14,6 @@ import (
 
 	"qifeng/api"
 	"qifeng/api/apitest"
-	"qifeng/api/wire"
 	"qifeng/internal/gm"
 	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
@@ -411,175 +408,6 @@ func raw(t *testing.T, n *apitest.TestNode, path string) (*http.Response, []byte
 		t.Fatal(err)
 	}
 	return resp, body
-}
-
-// spoiled is a chain whose store lies.
-type spoiled struct {
-	api.Chain
-	node  func(level uint8, index uint64, d merkle.Digest) (merkle.Digest, error)
-	entry func(index uint64, b []byte) []byte
-	note  func([]byte) []byte
-}
-
-func (s *spoiled) Node(level uint8, index uint64) (merkle.Digest, error) {
-	d, err := s.Chain.Node(level, index)
-	if s.node == nil || err != nil {
-		return d, err
-	}
-	return s.node(level, index, d)
-}
-
-func (s *spoiled) Entry(index uint64) ([]byte, error) {
-	b, err := s.Chain.Entry(index)
-	if s.entry != nil {
-		b = s.entry(index, b)
-	}
-	return b, err
-}
-
-func (s *spoiled) Checkpoint() ([]byte, uint64, bool, error) {
-	note, size, ok, err := s.Chain.Checkpoint()
-	if s.note != nil {
-		note = s.note(note)
-	}
-	return note, size, ok, err
-}
-
-func (s *spoiled) Covering(index uint64) ([]byte, uint64, bool, error) {
-	note, size, ok, err := s.Chain.Covering(index)
-	if s.note != nil && ok {
-		note = s.note(note)
-	}
-	return note, size, ok, err
-}
-
-// TestDamageIsNotServed: a damaged store is the node's own alarm and never an
-// answer that would accuse the members.
-func TestDamageIsNotServed(t *testing.T) {
-	s := &spoiled{}
-	n := apitest.NewNode(t, apitest.Options{Chain: func(c api.Chain) api.Chain { s.Chain = c; return s }})
-	n.Ledger.Grow(t, 300)
-	n.Ledger.Seal()
-	flip := func(d merkle.Digest) merkle.Digest { d.SM3[0] ^= 1; return d }
-	at := func(wantLevel uint8, wantIndex uint64) func(uint8, uint64, merkle.Digest) (merkle.Digest, error) {
-		return func(level uint8, index uint64, d merkle.Digest) (merkle.Digest, error) {
-			if level == wantLevel && index == wantIndex {
-				d = flip(d)
-			}
-			return d, nil
-		}
-	}
-	for _, tt := range []struct {
-		name  string
-		spoil func()
-		path  string
-		code  string
-	}{
-		{"a leaf", func() { s.node = at(0, 17) }, "/tlog/tile/0/000", "tampered"},
-		{"a leaf of a partial tile", func() { s.node = at(0, 290) }, "/tlog/sm3/tile/0/001.p/44", "tampered"},
-		{"the last leaf of an odd tile", func() { s.node = at(0, 298) }, "/tlog/tile/entries/001.p/43", "tampered"},
-		{"the node above", func() { s.node = at(8, 0) }, "/tlog/tile/0/000", "tampered"},
-		{"an entry", func() { s.entry = func(i uint64, b []byte) []byte { return append([]byte("x"), b...) } }, "/tlog/tile/entries/000.p/1", "tampered"},
-		{"a seal", func() {
-			s.note = func(b []byte) []byte { return bytes.Replace(b, []byte("— court-a "), []byte("— court-a A"), 1) }
-		}, "/tlog/checkpoint", "tampered"},
-		{"a path", func() { s.node = at(0, 2) }, "/v1/consistency?from=3&to=300", "tampered"},
-		{"another root", func() { s.node = at(8, 0) }, "/v1/consistency?from=256&to=300", "tampered"},
-		{"an unreadable node", func() {
-			s.node = func(uint8, uint64, merkle.Digest) (merkle.Digest, error) { return merkle.Digest{}, errors.New("disk") }
-		}, "/tlog/tile/0/000", "internal"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			*s = spoiled{Chain: s.Chain}
-			get(t, n, tt.path)
-			tt.spoil()
-			resp, body := call(t, n, "GET", tt.path, nil)
-			if p := problemOf(t, resp, body); p.Status != 500 || p.Code != tt.code || p.Detail != "" {
-				t.Errorf("%s: %s", tt.path, body)
-			}
-			if resp.Header.Get("Cache-Control") != "no-store" {
-				t.Errorf("%s may be kept: %v", tt.path, resp.Header)
-			}
-		})
-	}
-}
-
-// TestConsistency: every two sizes, with the notes of those that were sealed.
-func TestConsistency(t *testing.T) {
-	n := apitest.NewNode(t, apitest.Options{})
-	sealed := map[uint64]checkpoint.Checkpoint{}
-	var newest uint64
-	for size := uint64(2); size <= 20; size++ {
-		n.Ledger.Grow(t, size)
-		if size%3 != 0 {
-			n.Ledger.Seal()
-			note, at, _, _ := n.Ledger.Checkpoint()
-			s, err := checkpoint.Open(note, n.Policy, checkpoint.Options{})
-			if err != nil || at != size {
-				t.Fatal(err)
-			}
-			sealed[size], newest = s.Checkpoint, size
-		}
-	}
-	for from := uint64(1); from <= newest; from++ {
-		for to := from; to <= newest; to++ {
-			out := consistency(t, n, fmt.Sprintf("/v1/consistency?from=%d&to=%d", from, to))
-			if out.Chain != n.Chain || out.From != from || out.To != to {
-				t.Fatalf("%d to %d: %+v", from, to, out)
-			}
-			_, first := sealed[from]
-			_, second := sealed[to]
-			if (out.FromNote != "") != first || (out.ToNote != "") != second {
-				t.Errorf("%d to %d: notes %t %t", from, to, out.FromNote != "", out.ToNote != "")
-			}
-			if !first || !second {
-				continue
-			}
-			for size, note := range map[uint64]string{from: out.FromNote, to: out.ToNote} {
-				if s, err := checkpoint.Open([]byte(note), n.Policy, checkpoint.Options{}); err != nil || !s.Met || s.Checkpoint != sealed[size] {
-					t.Errorf("%d to %d: the note of %d: %v", from, to, size, err)
-				}
-			}
-			if err := merkle.VerifyConsistency(from, to, sealed[from].Root, sealed[to].Root, digests(t, out.Path)); err != nil {
-				t.Errorf("%d to %d: %v", from, to, err)
-			}
-		}
-	}
-	if out := consistency(t, n, "/v1/consistency?from=5"); out.To != newest {
-		t.Errorf("by default to %d", out.To)
-	}
-	n.Ledger.Grow(t, 30)
-	for query, want := range map[string]string{
-		"": "400 from", "from=0": "400 from", "from=x": "400 from", "from=01": "400 from", "from=5&to=4": "400 from",
-		"from=1&to=0": "400 to", "from=1&to=-1": "400 to", "to=5": "400 from", "from=21": "404 from", "from=1&to=21": "404 to",
-		"from=30&to=30": "404 from", "from=1&from=2": "400 from", "from=1&x=2": "400 x", "from=9007199254740992": "400 from",
-	} {
-		resp, body := call(t, n, "GET", "/v1/consistency?"+query, nil)
-		p := problemOf(t, resp, body)
-		if got := fmt.Sprintf("%d %s", p.Status, p.Field); got != want {
-			t.Errorf("%q: %s, want %s", query, got, want)
-		}
-	}
-}
-
-func consistency(t *testing.T, n *apitest.TestNode, path string) (out wire.Consistency) {
-	t.Helper()
-	if err := json.Unmarshal(get(t, n, path), &out); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-func digests(t *testing.T, path []wire.Pair) (out []merkle.Digest) {
-	t.Helper()
-	for _, p := range path {
-		d, err := p.Digest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, d)
-	}
-	return out
 }
 
 // TestLargestBundle: a genesis as large as one may be, beside its neighbours.

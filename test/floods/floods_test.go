@@ -127,7 +127,7 @@ func (f *field) rates() []float64 {
 func memberSpam(ctx context.Context, t testing.TB, f *field) string {
 	p := newPeer(t, f.s.ChainID, rogueKey(t, f.network))
 	defer func() { _ = p.sw.Stop() }()
-	if err := p.dial(f.peers[vendor]); err != nil {
+	if err := p.dial(f.Peers[vendor]); err != nil {
 		t.Logf("dialling: %v", err)
 	}
 	j := newJunk(t, f.network, f.s.ChainID)
@@ -165,14 +165,14 @@ func strangerSpam(ctx context.Context, t testing.TB, f *field) string {
 				p := newPeer(t, f.s.ChainID, stranger())
 				defer func() { _ = p.sw.Stop() }()
 				dials.Add(1)
-				if p.dial(f.peers[vendor]) == nil {
+				if p.dial(f.Peers[vendor]) == nil {
 					sent.Add(int64(p.sendTxs(good, bad)))
 				}
 			})
 		})
 	}
 	// Beside them, connections that never begin the handshake.
-	c := &crowd{addr: f.peers[vendor][strings.IndexByte(f.peers[vendor], '@')+1:]}
+	c := &crowd{addr: f.Peers[vendor][strings.IndexByte(f.Peers[vendor], '@')+1:]}
 	c.keep(ctx, 200, 10*time.Millisecond, func(net.Conn) error { return nil })
 	wg.Wait()
 	return fmt.Sprintf("%d dials, %d transactions written, %s", dials.Load(), sent.Load(), c)
@@ -182,21 +182,21 @@ func strangerSpam(ctx context.Context, t testing.TB, f *field) string {
 // that the node closes are opened again.
 func idleConnections(ctx context.Context, t testing.TB, f *field) string {
 	most := min(f.size.idle, descriptors()-2000)
-	c := &crowd{addr: f.apis[vendor], sources: 16}
+	c := &crowd{addr: f.APIs[vendor], sources: 16}
 	c.keep(ctx, most, 0, func(c net.Conn) error { return nil })
 	return fmt.Sprintf("of %d wanted, %s", f.size.idle, c)
 }
 
 // slowHeaders: 500 connections that send a header a byte at a time.
 func slowHeaders(ctx context.Context, t testing.TB, f *field) string {
-	c := &crowd{addr: f.apis[vendor], sources: 2}
+	c := &crowd{addr: f.APIs[vendor], sources: 2}
 	c.keep(ctx, 500, 100*time.Millisecond, trickle("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "))
 	return c.String()
 }
 
 // slowBodies: the same with bodies.
 func slowBodies(ctx context.Context, t testing.TB, f *field) string {
-	c := &crowd{addr: f.apis[vendor], sources: 2}
+	c := &crowd{addr: f.APIs[vendor], sources: 2}
 	c.keep(ctx, 500, 100*time.Millisecond, trickle("POST /v1/records HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2000000\r\n\r\n{"))
 	return c.String()
 }
@@ -250,7 +250,7 @@ func (f *field) post(ctx context.Context, t testing.TB, source string, body []by
 			every(ctx, 40*time.Millisecond, func() {
 				ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 				defer cancel()
-				req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.apis[vendor]+"/v1/records", bytes.NewReader(body))
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.APIs[vendor]+"/v1/records", bytes.NewReader(body))
 				if err != nil {
 					t.Error(err)
 					return

@@ -1,13 +1,13 @@
 package floods
 
 import (
-	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
 	"qifeng/bench"
-	"qifeng/internal/gm"
+	"qifeng/test/testnet"
 )
 
 // TestOverload submits much more than a node takes in: once more than the
@@ -18,12 +18,7 @@ func TestOverload(t *testing.T) {
 	if testing.Short() {
 		t.Skip("an overload takes a quarter of a minute")
 	}
-	n := newHomes(t)
-	n.change(t, vendor, map[string]string{"'http://127.0.0.1:8103'": "'http://" + n.apis[vendor] + "'"}) // it is read from
-	for _, m := range members {
-		n.start(t, m)
-	}
-	n.register(t)
+	n := newNetwork(t)
 
 	t.Run("beyond the machine", func(t *testing.T) {
 		// Two million records a second are due, whatever becomes of them: every
@@ -35,9 +30,9 @@ func TestOverload(t *testing.T) {
 	})
 
 	const agreed = 2000 // records a second
-	n.nodes[vendor].stop(t, vendor)
-	n.change(t, vendor, map[string]string{"key_records = 200000": "key_records = 2000"})
-	n.start(t, vendor)
+	n.Nodes[vendor].End(t, syscall.SIGTERM)
+	n.Change(t, vendor, map[string]string{"key_records = 200000": "key_records = 2000"})
+	n.Start(t, vendor, testnet.Plain)
 	n.register(t) // waits until it is ready
 
 	t.Run("ten times what was agreed", func(t *testing.T) {
@@ -60,16 +55,13 @@ func TestOverload(t *testing.T) {
 func (n *network) overload(t *testing.T, cfg bench.Config) *bench.Result {
 	t.Helper()
 	_, s := n.submitter(t)
-	read, err := gm.LoadPrivateKey(filepath.Join(n.home(vendor), "keys", "read.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.URL, cfg.Policy = "http://"+n.apis[vendor], n.policy(t)
+	read := testnet.Key(t, n.Home(vendor), "read.pem")
+	cfg.URL, cfg.Policy = "http://"+n.APIs[vendor], n.policy(t)
 	cfg.By = bench.Submitter{Chain: s.ChainID, Member: s.Member, Key: s.KeyName, Signer: s.Signer}
 	cfg.ReadKeyID, cfg.Reader = vendor+"/read", read
 	cfg.Duration, cfg.Share, cfg.Samples, cfg.Lookups = 2*time.Second, 1, 20, 20
 	if runtime.GOOS == "linux" {
-		cfg.Processes = []int{n.nodes[vendor].cmd.Process.Pid}
+		cfg.Processes = []int{n.Nodes[vendor].Cmd.Process.Pid}
 	}
 	r, err := bench.Run(t.Context(), cfg)
 	if err != nil {

@@ -134,7 +134,7 @@ func stranger() *p2p.NodeKey { return &p2p.NodeKey{PrivKey: ed25519.GenPrivKey()
 
 func rogueKey(t testing.TB, n *network) *p2p.NodeKey {
 	t.Helper()
-	k, err := p2p.LoadNodeKey(filepath.Join(n.home(rogue), "keys", "node.json"))
+	k, err := p2p.LoadNodeKey(filepath.Join(n.Home(rogue), "keys", "node.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ type junk struct {
 
 func newJunk(t testing.TB, n *network, chainID string) *junk {
 	t.Helper()
-	k, err := gm.LoadPrivateKey(filepath.Join(n.home(rogue), "keys", "intake.pem"))
+	k, err := gm.LoadPrivateKey(filepath.Join(n.Home(rogue), "keys", "intake.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,12 +180,12 @@ func (j *junk) next() (good, bad []byte, err error) {
 // dropped, and so is a member that sends what is no message.
 func onlyMembersArePeers(t *testing.T, n *network, j *job) {
 	p := newPeer(t, j.s.ChainID, stranger())
-	_ = p.dial(n.peers[vendor]) // whether it fails or is dropped a moment later
+	_ = p.dial(n.Peers[vendor]) // whether it fails or is dropped a moment later
 	p.until(t, "the stranger is dropped", func(joined, dropped int) bool { return joined == dropped && p.sw.Peers().Size() == 0 })
 	n.logs(t, vendor, "refused a peer that is no member's node")
 
 	// Strangers that connect and say nothing do not keep a member out.
-	_, addr, _ := strings.Cut(n.peers[vendor], "@")
+	_, addr, _ := strings.Cut(n.Peers[vendor], "@")
 	for range 200 {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -195,7 +195,7 @@ func onlyMembersArePeers(t *testing.T, n *network, j *job) {
 	}
 	m := newPeer(t, j.s.ChainID, rogueKey(t, n))
 	began := time.Now()
-	if err := m.dial(n.peers[vendor]); err != nil {
+	if err := m.dial(n.Peers[vendor]); err != nil {
 		t.Fatalf("a member, with 200 silent strangers at the door: %v after %v", err, time.Since(began))
 	}
 	m.until(t, "a member is let in", func(joined, dropped int) bool { return joined == 1 })

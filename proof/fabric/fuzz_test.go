@@ -2,6 +2,7 @@ package fabric_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"reflect"
 	"testing"
@@ -11,18 +12,15 @@ import (
 
 // Whatever is not the receipt is refused, and nothing panics.
 func FuzzVerify(f *testing.F) {
-	w := newWorld(f, false)
-	w.build()
-	good := w.receipt.Marshal()
+	r := readReal(f, "raft")
+	good, want := r.file(f, "receipt.json"), r.statement(f, "receipt")
 	content := expanded(f, good)
-	b := newWorld(f, true)
-	b.build()
-	other := b.receipt.Marshal()
 	f.Add(good)
-	f.Add(other)
+	f.Add(r.file(f, "race.json"))
+	f.Add(readReal(f, "bft").file(f, "receipt.json"))
 	f.Add([]byte("{}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, err := fabric.Verify(data, want, w.pinned)
+		_, err := fabric.Verify(data, want, &r.roots.Fabric[0])
 		if err == nil != reflect.DeepEqual(expanded(t, data), content) || err != nil && !errors.Is(err, fabric.ErrReceipt) {
 			t.Fatalf("%v", err)
 		}
@@ -41,9 +39,7 @@ func expanded(t testing.TB, data []byte) *fabric.Receipt {
 // What is read as a receipt says the same when written again; an entry is written
 // again byte for byte.
 func FuzzParse(f *testing.F) {
-	w := newWorld(f, true)
-	w.build()
-	f.Add(w.receipt.Marshal())
+	f.Add(readReal(f, "bft").file(f, "receipt.json"))
 	f.Add(want.Marshal())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if r := expanded(t, data); r != nil && !reflect.DeepEqual(expanded(t, r.Marshal()), r) && len(r.Marshal()) <= fabric.MaxReceipt {
@@ -57,19 +53,18 @@ func FuzzParse(f *testing.F) {
 
 // The protocol buffers inside are reached past the JSON.
 func FuzzParts(f *testing.F) {
-	w := newWorld(f, false)
-	w.build()
-	good := w.receipt
-	f.Add(good.Data[1], good.Signatures, good.Read.Response, good.Read.Proposal, good.Read.ChannelHeader, good.Read.Endorsements[0].Endorser)
+	w := readReal(f, "raft")
+	want, c := w.statement(f, "receipt"), &w.roots.Fabric[0]
+	good := expanded(f, w.file(f, "receipt.json"))
+	f.Add(good.Data[0], good.Signatures, good.Read.Response, good.Read.Proposal, good.Read.ChannelHeader, good.Read.Endorsements[0].Endorser)
 	f.Fuzz(func(t *testing.T, envelope, signatures, response, proposal, header, endorser []byte) {
 		r := *good
-		r.Data = [][]byte{r.Data[0], envelope}
+		r.Data, r.DataHash = [][]byte{envelope}, sha256.Sum256(envelope)
 		r.Signatures = signatures
 		r.Read.Response, r.Read.Proposal, r.Read.ChannelHeader = response, proposal, header
 		r.Read.Endorsements = []fabric.Endorsement{{Endorser: endorser, Signature: good.Read.Endorsements[0].Signature}, good.Read.Endorsements[1]}
-		bad := r.Marshal()
-		_, err := fabric.Verify(bad, want, w.pinned)
-		if err == nil != bytes.Equal(bad, good.Marshal()) {
+		_, err := fabric.Verify(r.Marshal(), want, c)
+		if err == nil != reflect.DeepEqual(&r, good) {
 			t.Fatalf("%v", err)
 		}
 	})

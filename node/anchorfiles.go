@@ -2,8 +2,11 @@ package node
 
 import (
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,10 +29,10 @@ type anchorFiles struct {
 func (f *anchorFiles) fingerprint() merkle.Digest { return merkle.Sum(f.raw) }
 
 // loadAnchorFiles reads the anchor roots of a home and looks at every file that
-// its anchors name; nil where it has no anchors. What is wrong here is wrong on
+// its anchors name; nil where it has no anchors and never had. What is wrong here is wrong on
 // this disk, and is told at the start; a service that cannot be reached is not.
 func loadAnchorFiles(h home, cfg *Config, chainID string) (*anchorFiles, error) {
-	if len(cfg.Anchor) == 0 {
+	if len(cfg.Anchor) == 0 && !exists(h.path(filepath.Join(cfg.Data.Dir, anchorsDir))) {
 		return nil, nil
 	}
 	for _, name := range cfg.anchorNames() {
@@ -47,7 +50,7 @@ func loadAnchorFiles(h home, cfg *Config, chainID string) (*anchorFiles, error) 
 		}
 	}
 	path := h.path(cfg.Anchors.Roots)
-	raw, err := readSmall(path, maxSmallFile)
+	raw, err := readSmall(path, proof.MaxAnchorRootsBytes)
 	if err != nil {
 		return nil, fmt.Errorf("[anchors] roots: %w (make it with qifeng anchor roots --home %s)", err, shellQuote(string(h)))
 	}
@@ -110,30 +113,49 @@ func ownFile(path string) error {
 	return readableFile(path)
 }
 
-// witnessKey loads the key with which this node cosigns foreign logs. One that
-// serves the node in another way is refused: what it signs there could be taken
-// for a cosignature here (C2SP tlog-witness).
-func witnessKey(h home, cfg *Config, cons *genesis.Consortium) (*gm.PrivateKey, error) {
-	key, err := gm.LoadPrivateKey(h.path(cfg.Witness.Key))
-	if err != nil {
-		return nil, fmt.Errorf("[witness] key: %w", err)
+// witnessLine is the line before the PEM block of a witness key: the name on its
+// cosignatures.
+const witnessLine = "# qifeng witness "
+
+// cosigner is the key with which this node cosigns foreign logs.
+type cosigner struct {
+	*gm.PrivateKey
+	Name string
+}
+
+// witnessKey loads that key. One that serves the node in another way is refused:
+// what it signs there could be taken for a cosignature here (C2SP tlog-witness).
+func witnessKey(h home, cfg *Config, cons *genesis.Consortium) (*cosigner, error) {
+	path := h.path(cfg.Witness.Key)
+	key, err := gm.LoadPrivateKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("key: %w (it is in no backup: make a new one with qifeng key witness NAME, and have the logs register it)", err)
 	}
-	pub := key.Public()
-	if pub.Alg() != gm.Ed25519 {
-		return nil, fmt.Errorf("[witness] key: %s is no Ed25519 key: make one with qifeng key witness", cfg.Witness.Key)
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	text, err := readSmall(path, maxSmallFile)
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	name, ok := strings.CutPrefix(first, witnessLine)
+	if !ok || key.Public().Alg() != gm.Ed25519 {
+		return nil, fmt.Errorf("key: %s is no witness key: make one with qifeng key witness", path)
 	}
 	if cons != nil {
 		for _, card := range cons.Genesis.Cards {
-			if slices.Contains([]gm.PublicKey{card.SealEd25519, card.Log, card.Consensus}, pub) {
-				return nil, fmt.Errorf("[witness] key: %s is a key of %s: a witness key serves nothing else", cfg.Witness.Key, card.ID)
+			if slices.Contains([]gm.PublicKey{card.SealEd25519, card.Log, card.Consensus}, key.Public()) {
+				return nil, fmt.Errorf("key: %s is a key of %s: a witness key serves nothing else", path, card.ID)
 			}
 		}
 	}
-	return key, nil
+	return &cosigner{key, name}, nil
 }
 
-// witnessName is the name on the cosignatures of a member's node.
-func witnessName(chainID, member string) string { return strings.Join([]string{chainID, member}, "/") }
+// witnessState is where a witness key says what it has cosigned, beside the key.
+// Like the guard it is never put back from a backup.
+func witnessState(keyPath string) string { return strings.TrimSuffix(keyPath, ".pem") + ".state" }
 
 // pemCertificates reads every certificate of a PEM file, DER.
 func pemCertificates(path string) ([][]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,7 +144,7 @@ func backupSource(h home, cfg *Config, chainID string) backup.Source {
 		case path == "":
 		case !filepath.IsLocal(path):
 			src.Skip = append(src.Skip, path)
-		default:
+		case !slices.ContainsFunc(src.Files, func(i backup.Item) bool { return i.Path == p }): // anchors may share files
 			src.Files = append(src.Files, backup.Item{Path: p, Secret: secret, Optional: optional})
 		}
 	}
@@ -158,6 +159,23 @@ func backupSource(h home, cfg *Config, chainID string) backup.Source {
 	// and may be missing in a home that has lost them.
 	for _, p := range []string{k.Admin, submitKey, readKey, cfg.API.TLSKey} {
 		add(p, true, true)
+	}
+	// What the anchors need. The key with which the node witnesses other logs is in no
+	// backup: put back, it could cosign two histories.
+	add(cfg.Anchors.Roots, false, true)
+	add(cfg.Witness.Logs, false, true)
+	for _, name := range cfg.anchorNames() {
+		c := cfg.Anchor[name]
+		plain, secret := c.files()
+		add(c.Roots, false, true)
+		for _, f := range plain {
+			if f.name != "sdk_program" { // a program of the machine's
+				add(f.value, false, true)
+			}
+		}
+		for _, f := range secret {
+			add(f.value, true, true)
+		}
 	}
 	for _, p := range []string{k.Guard, strings.TrimSuffix(k.Consensus, ".json") + ".last-signed.json", cfg.API.TLSCert} {
 		add(p, false, true)

@@ -84,7 +84,7 @@ usage, unreadable input; 3 一致但未证明、未就绪 consistent but not pro
 	choices(root, "lang", Chinese, English)
 	root.AddCommand(
 		a.initCmd(), a.startCmd(), a.devnetCmd(),
-		a.submitCmd(), a.verifyCmd(), a.proofCmd(), a.statusCmd(), a.monitorCmd(), a.benchCmd(),
+		a.submitCmd(), a.verifyCmd(), a.proofCmd(), a.anchorCmd(), a.statusCmd(), a.monitorCmd(), a.benchCmd(),
 		a.memberCmd(), a.genesisCmd(), a.keyCmd(), a.backupCmd(), a.restoreCmd(), a.configCmd(), a.fsckCmd(), a.versionCmd(),
 	)
 	return root

@@ -45,7 +45,7 @@ type AnchorConfig struct {
 	Channel    string `toml:"channel,omitempty" comment:"fabric：通道 · fabric: channel. No default."`
 	Chaincode  string `toml:"chaincode,omitempty" comment:"fabric：链码名称 · fabric: name of the chaincode. Default \"anchor\"."`
 	SDKProgram string `toml:"sdk_program,omitempty" comment:"fabric，driver = \"sdk\"：驱动程序 · fabric with driver = \"sdk\": the driver program. No default."`
-	SDKConfig  string `toml:"sdk_config,omitempty" comment:"fabric，driver = \"sdk\"：fabric-sdk-go 的配置文件 · fabric with driver = \"sdk\": its fabric-sdk-go configuration. No default."`
+	SDKConfig  string `toml:"sdk_config,omitempty" comment:"fabric，driver = \"sdk\"：fabric-sdk-go 的配置文件 · fabric with driver = \"sdk\": its connection profile, YAML. No default."`
 }
 
 // WitnessConfig is the section [witness].
@@ -125,10 +125,13 @@ func (c *AnchorConfig) validateTSA() error {
 	if (c.User == "") != (c.PasswordFile == "") {
 		return errors.New("user, password_file: one without the other: set both, or neither")
 	}
-	if u := c.URL; c.User != "" && !strings.HasPrefix(u, "https://") {
-		return errors.New("url: a password is sent over https only")
+	if err := checkService(c.URL); err != nil {
+		return err
 	}
-	return checkService(c.URL)
+	if u, err := url.Parse(c.URL); err == nil && c.User != "" && u.Scheme != "https" && !loopback(u.Hostname()) {
+		return errors.New("url: a password is sent over https only, or to this machine")
+	}
+	return nil
 }
 
 func (c *AnchorConfig) validateWitness() error {
@@ -142,8 +145,8 @@ func (c *AnchorConfig) validateFabric() error {
 	needs, idle := []string{"endpoint", "tls_ca", "msp", "cert", "key"}, []string{"sdk_program", "sdk_config"}
 	switch c.driver() {
 	case "gateway":
-	case "sdk":
-		needs, idle = idle, nil
+	case "sdk": // the profile has the addresses and their TLS
+		needs, idle = []string{"sdk_program", "sdk_config", "cert", "key"}, []string{"endpoint", "tls_ca", "tls_name"}
 	default:
 		return fmt.Errorf("driver: %q must be gateway or sdk", c.Driver)
 	}
@@ -152,7 +155,7 @@ func (c *AnchorConfig) validateFabric() error {
 			return fmt.Errorf("%s: must be set for driver = %q", f.name, c.driver())
 		}
 		if f.value != "" && slices.Contains(idle, f.name) {
-			return fmt.Errorf("%s: has a meaning with driver = \"sdk\" only", f.name)
+			return fmt.Errorf("%s: has no meaning with driver = %q", f.name, c.driver())
 		}
 	}
 	if c.Endpoint != "" {

@@ -92,7 +92,7 @@ func TestAnchorsAreChecked(t *testing.T) {
 		{"with everything", tsa + "every = '10s'\ntimeout = '2s'\nca = 'ca.pem'\nuser = 'u'\npassword_file = 'p'\nhash = 'sm3'\n", ""},
 		{"a witness", "[anchor.wit]\nkind = 'witness'\nurl = 'http://127.0.0.1:1/'\nkey = '" + testVkey + "'\n", ""},
 		{"a channel", fab, ""},
-		{"a channel by the other driver", "[anchor.fab]\nkind = 'fabric'\ndriver = 'sdk'\nsdk_program = 'p'\nsdk_config = 'c'\nchannel = 'ch'\n", ""},
+		{"a channel by the other driver", "[anchor.fab]\nkind = 'fabric'\ndriver = 'sdk'\nsdk_program = 'p'\nsdk_config = 'c'\ncert = 'x'\nkey = 'k'\nchannel = 'ch'\n", ""},
 		{"a witness of others", "[witness]\nkey = 'keys/witness.pem'\nlogs = 'logs.txt'\n", ""},
 
 		{"no kind", "[anchor.tsa]\nurl = 'x'\n", "[anchor.tsa] kind"},
@@ -114,7 +114,7 @@ func TestAnchorsAreChecked(t *testing.T) {
 		{"an endpoint without a port", strings.Replace(fab, "peer:7051", "peer", 1), "[anchor.fab] endpoint"},
 		{"an unknown driver", fab + "driver = 'java'\n", "[anchor.fab] driver"},
 		{"a program without a use", fab + "sdk_program = 'p'\n", "[anchor.fab] sdk_program"},
-		{"no program", "[anchor.fab]\nkind = 'fabric'\ndriver = 'sdk'\nsdk_config = 'c'\nchannel = 'ch'\n", "[anchor.fab] sdk_program: must be set"},
+		{"no program", "[anchor.fab]\nkind = 'fabric'\ndriver = 'sdk'\nsdk_config = 'c'\ncert = 'x'\nkey = 'k'\nchannel = 'ch'\n", "[anchor.fab] sdk_program: must be set"},
 		{"no file of roots", "[anchors]\nroots = ''\n" + tsa, "[anchors] roots"},
 		{"too many", many.String(), "at most 8"},
 		{"a witness key without logs", "[witness]\nkey = 'k'\n", "[witness] key, logs"},

@@ -74,11 +74,19 @@ func checkAnchors(h home, c *Config) error {
 	if c.Witness.Key == "" {
 		return nil
 	}
-	if _, err := witnessKey(h, c, cons); err != nil {
-		return err
+	return checkWitness(h, c, cons)
+}
+
+// checkWitness opens the witness that the node would be, where it has joined.
+func checkWitness(h home, c *Config, cons *genesis.Consortium) error {
+	var err error
+	if cons == nil {
+		_, err = witnessKey(h, c, nil)
+	} else {
+		_, err = openWitness(h, c, cons, cons.Policy, slog.New(slog.DiscardHandler))
 	}
-	if err := readableFile(h.path(c.Witness.Logs)); err != nil {
-		return fmt.Errorf("[witness] logs: %w", err)
+	if err != nil {
+		return fmt.Errorf("[witness] %w", err)
 	}
 	return nil
 }

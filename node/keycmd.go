@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"qifeng/anchor/witness"
 	"qifeng/api/client"
 	"qifeng/evidence"
 	"qifeng/internal/gm"
@@ -64,7 +66,7 @@ func (a *app) keyCmd() *cobra.Command {
 		Use: "key", Short: "用户密钥：生成、登记、吊销、列出 · User keys: make, register, revoke, list", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.keyNewCmd(), a.keyRegisterCmd(), a.keyRevokeCmd(), a.keyListCmd())
+	cmd.AddCommand(a.keyNewCmd(), a.keyWitnessCmd(), a.keyRegisterCmd(), a.keyRevokeCmd(), a.keyListCmd())
 	return cmd
 }
 
@@ -112,6 +114,54 @@ func (a *app) keyNew(name, member, alg string) error {
 	}
 	a.say("密钥 %s（%s）写入 %s", "key %s (%s) written to %s", name, member, path)
 	fmt.Fprintln(a.out, key.Public())
+	return nil
+}
+
+func (a *app) keyWitnessCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "witness NAME",
+		Short: "生成见证密钥，供本节点为其他日志作见证 · Make the key with which this node witnesses other logs",
+		Long: `生成专用 Ed25519 密钥与其状态文件（[witness] key，默认 keys/witness.pem），打印 vkey 交给对方登记。NAME 是见证签名上的
+名称，如 court.example/witness。状态文件记录已见证的内容，绝不可从备份放回。
+Makes an Ed25519 key that serves nothing else, with its state file ([witness] key, by default
+keys/witness.pem), and prints the vkey that other logs register. NAME stands on the cosignatures,
+as court.example/witness. The state says what was cosigned: never put it back from a backup.`,
+		Example: example("qifeng key witness court.example/witness --home ./court-a"),
+		Args:    cobra.ExactArgs(1),
+		RunE:    a.run(func(_ context.Context, args []string) error { return a.keyWitness(args[0]) }),
+	}
+	a.homeFlag(cmd)
+	return cmd
+}
+
+// keyWitness makes the state first: a key without one is refused, and a state
+// without a key is nothing.
+func (a *app) keyWitness(name string) error {
+	cfg, err := a.home.config()
+	if err != nil {
+		return &codeError{code: exitUsage, err: err}
+	}
+	rel := orElse(cfg.Witness.Key, "keys/witness.pem")
+	path := a.home.path(rel)
+	if exists(path) {
+		return usagef("%s exists and is not replaced", path)
+	}
+	key, err := gm.GenerateKey(gm.Ed25519)
+	if err != nil {
+		return err
+	}
+	w := checkpoint.Witness{Name: name, Key: key.Public()}
+	if _, err := checkpoint.ParseWitness(w.String()); err != nil {
+		return usagef("%w", err)
+	}
+	if err := witness.InitState(witnessState(path)); err != nil {
+		return err
+	}
+	if err := gm.SavePrivateKey(path, key, witnessLine+name); err != nil {
+		return errors.Join(err, os.Remove(witnessState(path)))
+	}
+	a.say("见证密钥写入 %s；在 [witness] 设置 key = %q 与 logs，重启节点。请对方登记：", "witness key written to %s; set key = %q and logs in [witness], and restart the node. To be registered by the other logs:", path, rel)
+	fmt.Fprintln(a.out, w)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"qifeng/api/client"
@@ -19,6 +20,7 @@ var rungs = map[client.State]string{
 	client.Accepted:  "已受理 accepted",
 	client.Committed: "已上链 committed",
 	client.Sealed:    "已会签 sealed",
+	client.Anchored:  "已锚定 anchored",
 }
 
 // rung prints one state as it is reached, with the time since the request was
@@ -102,6 +104,73 @@ func (s *submission) await(ctx context.Context, req *evidence.Request, receipts 
 	s.rung(client.Sealed, "总账 %d，不晚于 %s；证明已在本机验证", "ledger size %d, not later than %s; proof verified here",
 		r.LedgerSize, r.NotLaterThan().UTC().Format(time.RFC3339))
 	return out, nil
+}
+
+// canAnchor refuses a wait that would never end: this node has no anchor.
+func (s *submission) canAnchor(ctx context.Context) error {
+	st, err := s.client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, x := range st.Anchors {
+		if !x.Retired && x.Alarm == "" {
+			return nil
+		}
+	}
+	return usagef("--anchored: %s", s.a.lang.T("该节点没有在运行的锚定（qifeng anchor list）", "this node runs no anchor (qifeng anchor list)"))
+}
+
+// finishAnchored waits until an outside witness holds a checkpoint over every
+// record, and writes the proofs with their anchors. Where the time ends first the
+// sealed proofs are written, and the anchors can be added later.
+func (s *submission) finishAnchored(ctx context.Context, req *evidence.Request, sealed []*proof.File) error {
+	out := make([]*proof.File, len(sealed))
+	for i, sub := range req.Submissions {
+		f, err := s.anchored(ctx, sub.ID(), sealed[i])
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			if err := s.finish(sealed, client.Sealed); err != nil {
+				return err
+			}
+			s.a.note("限期内未锚定；证明已写入。稍后：qifeng proof upgrade %s", "not anchored in time; the proof is written. Later: qifeng proof upgrade %s", shellQuote(s.inputs[0].out))
+			return quietExit(exitNotProved)
+		}
+		if err != nil {
+			return errors.Join(err, s.finish(sealed, client.Sealed))
+		}
+		out[i] = f
+	}
+	r := proof.Verify(out[0], s.policy, nil, proof.Options{})
+	s.rung(client.Anchored, "%d 个锚定随附：%s", "%d anchors came with it: %s", len(out[0].Anchors), anchorIDs(r))
+	return s.finish(out, client.Anchored)
+}
+
+func anchorIDs(r *proof.Report) string {
+	ids := make([]string, len(r.Anchors))
+	for i := range r.Anchors {
+		ids[i] = r.Anchors[i].ID()
+	}
+	return strings.Join(ids, ", ")
+}
+
+// anchored waits until a record is anchored, and gets its proof once more.
+func (s *submission) anchored(ctx context.Context, id evidence.ID, sealed *proof.File) (*proof.File, error) {
+	for {
+		records, err := s.client.Await(ctx, id, client.Anchored, client.MaxWait)
+		if err != nil {
+			return nil, err
+		}
+		if len(records) > 0 && records[0].State.Reached(client.Anchored) {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	f, err := s.client.WaitProof(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return f, checkProof(f, sealed, s.policy)
 }
 
 // committed waits until every leaf of an id is on the chain.

@@ -77,6 +77,12 @@ const (
 	// maxAnchors bounds the anchors of a node: a proof file holds eight.
 	maxAnchors = 8
 
+	// resumeEvery is how often a node looks whether an anchor is to be resumed.
+	resumeEvery = time.Second
+
+	// maxAnchorText bounds what a status shows of an anchor's error: a line or two.
+	maxAnchorText = 512
+
 	// maxUnsealed bounds the batches whose waiting for a quorum is measured: with
 	// the quorum lost no batch gets on the chain either, so it is some hundred.
 	maxUnsealed = 10_000

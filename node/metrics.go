@@ -41,15 +41,18 @@ type metrics struct {
 	archive atomic.Pointer[archive.Archive]
 	server  atomic.Pointer[api.Server]
 	audit   atomic.Pointer[auditLog]
+	anchors atomic.Pointer[anchors]
 
 	http   httpMetrics
 	intake intakeMetrics
 	batch  batchMetrics
 	steps  *prometheus.HistogramVec // of the chain, by step
 	seals  sealMetrics
-	sealed *sealWatch
-	stop   context.CancelFunc // of the seal watch, nil before it runs
-	wg     sync.WaitGroup
+
+	outside anchorMetrics
+	sealed  *sealWatch
+	stop    context.CancelFunc // of the seal watch, nil before it runs
+	wg      sync.WaitGroup
 }
 
 type httpMetrics struct {
@@ -125,6 +128,7 @@ func newMetrics(cfg *Config, log *slog.Logger) *metrics {
 		arrival: f.histograms("seal_arrival_duration_seconds", "From the commit of a new size here until a member's first seal on it is here.", quick, "member"),
 		quorum:  f.histogram("seal_quorum_duration_seconds", "From the commit of a new size here until it is sealed.", quick),
 	}
+	m.outside = newAnchorMetrics(f)
 	m.sealed = newSealWatch(m.batch.seal)
 	return m
 }

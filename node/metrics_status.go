@@ -122,7 +122,7 @@ func (c statusCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, g := range limitGauges {
 		ch <- g.desc
 	}
-	for _, d := range labelledDescs {
+	for _, d := range slices.Concat(labelledDescs, anchorDescs) {
 		ch <- d
 	}
 }
@@ -147,6 +147,9 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 		lines, ok := a.state()
 		put.one(auditDesc, truth(ok))
 		put.one(auditLinesDesc, float64(lines))
+	}
+	if a := c.m.anchors.Load(); a != nil {
+		put.anchors(a, c.m.cfg, now)
 	}
 	put.server(c.m.server.Load())
 }

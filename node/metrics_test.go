@@ -109,6 +109,7 @@ func scraped(t testing.TB, url string) families {
 func scrapes4(t *testing.T, n *testNet) families {
 	seen := families{}
 	own := "http://" + n.scrape + "/metrics"
+	anchoredHome(t, n, len(n.state.Members)-1, "")
 	if err := os.Remove(n.home(0).path(Default().Keys.Guard)); err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +136,10 @@ func scrapes4(t *testing.T, n *testNet) families {
 		t.Fatal(err)
 	}
 	plantAndSubmit(t, n, vendor)
+	poll(t, "a checkpoint is anchored", func() bool {
+		_, ok := scraped(t, n.url(vendor, "/metrics")).value("qifeng_anchor_age_seconds", "anchor", "tsa")
+		return ok
+	})
 	for _, url := range []string{own, n.url(vendor, "/metrics")} {
 		_, text := get(t, url)
 		if err := seen.add(text); err != nil {
@@ -181,6 +186,10 @@ func checkNumbers(t *testing.T, n *testNet) {
 	is(0, "qifeng_archive_backlog_records")
 	is(0, "qifeng_archive_alarm", "kind", "full")
 	is(1, "qifeng_guard_ok")
+	least(1, "qifeng_anchor_entries", "anchor", "tsa", "kind", "rfc3161")
+	least(1, "qifeng_anchor_attempts_total", "anchor", "tsa", "result", "stored")
+	is(0, "qifeng_anchor_alarm", "anchor", "tsa")
+	is(0, "qifeng_anchor_failing", "anchor", "tsa")
 	is(0, "qifeng_guard_alarm")
 	is(1, "qifeng_chain_peer_connected", "member", "court-a")
 	least(4, "qifeng_chain_ledger_entries") // genesis, keys, two batches
@@ -237,8 +246,8 @@ func checkNames(t *testing.T, n *testNet, seen families) {
 }
 
 // allowedLabels have closed lists of values: members, roles, codes of the
-// program, patterns of routes.
-var allowedLabels = []string{"route", "method", "code", "problem", "result", "step", "member", "role", "reason", "kind", "version", "go_version"}
+// program, patterns of routes, names of the configuration's anchors.
+var allowedLabels = []string{"route", "method", "code", "problem", "result", "step", "member", "role", "reason", "kind", "version", "go_version", "anchor"}
 
 // checkDocumented holds docs/metrics.md against what the nodes showed: every
 // metric of ours stands there once, with its type and labels.

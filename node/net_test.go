@@ -25,6 +25,7 @@ type testNet struct {
 	state  *devnetState
 	log    logBuffer
 	ctx    context.Context
+	stop   func() // ends all nodes
 	nodes  sync.WaitGroup
 	scrape string // address of the first member's own metrics listener
 
@@ -71,8 +72,8 @@ func newTestNet(t testing.TB) *testNet {
 	}
 	n.scrape = net.JoinHostPort(host, strconv.Itoa(p+len(state.Members)))
 	ctx, cancel := context.WithCancel(context.Background())
-	n.ctx = ctx
-	t.Cleanup(func() { cancel(); n.nodes.Wait() })
+	n.ctx, n.stop = ctx, func() { cancel(); n.nodes.Wait() }
+	t.Cleanup(n.stop)
 	return n
 }
 

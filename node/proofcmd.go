@@ -12,14 +12,15 @@ import (
 	"qifeng/api/client"
 	"qifeng/evidence"
 	"qifeng/proof"
+	"qifeng/proof/checkpoint"
 )
 
 func (a *app) proofCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "proof", Short: "证明文件：取得、导出 · Proof files: get, export", Args: cobra.NoArgs,
+		Use: "proof", Short: "证明文件：取得、补充锚定、导出 · Proof files: get, upgrade, export", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.proofGetCmd(), a.proofExportCmd())
+	cmd.AddCommand(a.proofGetCmd(), a.proofUpgradeCmd(), a.proofExportCmd())
 	return cmd
 }
 
@@ -30,10 +31,10 @@ func (a *app) proofGetCmd() *cobra.Command {
 		Use:   "get FILE.qifeng.json|ID",
 		Short: "取得证明并在本机验证 · Get a proof and verify it here",
 		Long: `向节点取得证明，等到会签或 --timeout 为止，在本机验证后原子地替换回执文件（或写入 ID.qifeng.json）。
-证明必须是同一条记录的。尚未会签时退出码 3，原文件不变。读取须签名：用途为 read 的登记密钥。
+证明必须是同一条记录的，自带已有的锚定。尚未会签时退出码 3，原文件不变。读取须签名：用途为 read 的登记密钥。
 Gets the proof from the node, waiting for its seals up to --timeout, verifies it here and
 replaces the receipt file atomically (or writes ID.qifeng.json). The proof must be of the same
-record. Exit code 3 and nothing changed while it is not sealed. Reading is signed, with a
+record, and comes with the anchors that there are. Exit code 3 and nothing changed while it is not sealed. Reading is signed, with a
 registered key of purpose read.`,
 		Example: example("qifeng proof get contract.pdf.qifeng.json --home devnet/vendor-a", "qifeng proof get ID --api http://127.0.0.1:8100 --policy policy.txt"),
 		Args:    cobra.ExactArgs(1),
@@ -80,7 +81,7 @@ func (a *app) proofGet(ctx context.Context, ref, policyPath string, force bool) 
 	if err != nil {
 		return err
 	}
-	f, err := a.waitProof(ctx, c, id)
+	f, left, err := a.waitProof(ctx, c, id)
 	if err != nil {
 		return err
 	}
@@ -88,6 +89,10 @@ func (a *app) proofGet(ctx context.Context, ref, policyPath string, force bool) 
 		return fmt.Errorf("the node's proof is of record %s, not of %s", f.RecordOf().ID(), id)
 	}
 	if err := checkProof(f, nil, policy); err != nil {
+		return err
+	}
+	anchored, err := a.judgeAnchors(f, policy)
+	if err != nil {
 		return err
 	}
 	if err := mayReplace(out, f, force); err != nil {
@@ -101,7 +106,48 @@ func (a *app) proofGet(ctx context.Context, ref, policyPath string, force bool) 
 		return err
 	}
 	a.say("证明已验证并写入 %s", "proof verified and written to %s", out)
+	a.tellAnchors(anchored, left)
 	return a.tellRevoked(ctx, c, f)
+}
+
+// judgeAnchors verifies the anchors that came with a proof under the anchor roots
+// of the home, if there are any. Where one is false the proof is taken without
+// them: it stands by itself.
+func (a *app) judgeAnchors(f *proof.File, policy *checkpoint.Policy) (*proof.Report, error) {
+	if len(f.Anchors) == 0 {
+		return nil, nil
+	}
+	opt := proof.Options{}
+	roots, err := a.localRoots("")
+	if err != nil {
+		return nil, err
+	}
+	if roots != nil {
+		opt.Roots, opt.RootsDigest = roots.Roots, roots.digest
+	}
+	r := proof.Verify(f, policy, nil, opt)
+	if r.Result != proof.Proved {
+		a.note("警告：随附的锚定在您的锚定信任根下不成立，未写入证明文件；请联系节点运维：", "WARNING: the anchors that came do not verify under your anchor roots and are left out of the file; tell the operator:")
+		for i := range r.Anchors {
+			a.note("  %s  %s", "  %s  %s", r.Anchors[i].ID(), a.lang.T(r.Anchors[i].Detail.ZH, r.Anchors[i].Detail.EN))
+		}
+		f.Anchors = nil
+		return nil, nil
+	}
+	return r, nil
+}
+
+// tellAnchors says which anchors came with a proof and what they say.
+func (a *app) tellAnchors(r *proof.Report, left []string) {
+	if r == nil {
+		a.say("没有锚定：之后可运行 qifeng proof upgrade", "no anchor came with it: later run qifeng proof upgrade")
+	} else {
+		a.say("随附 %d 个锚定：", "%d anchors came with it:", len(r.Anchors))
+		a.printAnchors(r)
+	}
+	if len(left) > 0 {
+		a.say("未能随附的锚定：%s（qifeng proof upgrade 会另写附件）", "anchors without room in it: %s (qifeng proof upgrade writes them to a companion file)", strings.Join(left, ", "))
+	}
 }
 
 // tellRevoked says what the proof cannot: whether the submitter's key has been
@@ -125,16 +171,16 @@ func (a *app) tellRevoked(ctx context.Context, c *client.Client, f *proof.File) 
 // waitProof asks for a proof, and waits while the node says that it is not
 // sealed yet. Only a node that has said so makes the end of the wait a "not
 // proved"; one that never answered is a failure.
-func (a *app) waitProof(ctx context.Context, c *client.Client, id evidence.ID) (*proof.File, error) {
-	f, err := c.Proof(ctx, id, 0)
+func (a *app) waitProof(ctx context.Context, c *client.Client, id evidence.ID) (*proof.File, []string, error) {
+	f, left, err := c.ProofLeft(ctx, id, 0)
 	if !client.HasCode(err, "not-sealed-yet") {
-		return f, err
+		return f, left, err
 	}
 	if f, err = c.WaitProof(ctx, id); errors.Is(err, context.DeadlineExceeded) {
 		a.note("尚未会签，未改动任何文件", "not sealed yet; no file was changed")
-		return nil, quietExit(exitNotProved)
+		return nil, nil, quietExit(exitNotProved)
 	}
-	return f, err
+	return f, nil, err
 }
 
 // mayReplace lets a proof take the place of nothing, or of a receipt or proof

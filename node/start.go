@@ -76,6 +76,7 @@ type running struct {
 	metrics *metrics
 	chain   *chain.Chain
 	archive *archive.Archive
+	anchors *anchors // nil without any
 	audit   *auditLog
 	server  *api.Server
 	ln      *net.TCPListener
@@ -94,6 +95,9 @@ func openNode(ctx context.Context, h home, cfg *Config, log *slog.Logger) (*runn
 		return nil, err
 	}
 	if err := ownIntake(cons, cfg.Member.ID, intake); err != nil {
+		return nil, err
+	}
+	if err := checkAnchors(h, cfg); err != nil { // before the chain, which may take long to be up
 		return nil, err
 	}
 	n := &running{log: log, metrics: newMetrics(cfg, log)}
@@ -137,8 +141,13 @@ func (n *running) open(ctx context.Context, h home, cfg *Config, cons *genesis.C
 		return fmt.Errorf("opening the audit log: %w", err)
 	}
 	n.metrics.audit.Store(n.audit)
+	outside, err := n.openAnchors(h, cfg, cons)
+	if err != nil {
+		return err
+	}
 	card, _ := cons.Genesis.Card(cfg.Member.ID) // homeConsortium has found it
 	n.server, err = api.New(api.Config{Origins: origins(&cfg.API, card.API), Audit: n.audit,
+		Anchors: outside.Anchors, RootsFile: outside.RootsFile, Witness: outside.Witness,
 		Node: cfg.Member.ID, Version: version(), Genesis: cons.Genesis.Raw,
 		Archive: n.metrics.measure(n.archive), Chain: n.chain, Logger: n.log, Bounds: cfg.Limits.api(),
 		Observe: n.metrics.answered, Metrics: n.metrics.onAPI()})
@@ -146,6 +155,23 @@ func (n *running) open(ctx context.Context, h home, cfg *Config, cons *genesis.C
 		n.metrics.watch(n.chain, n.server)
 	}
 	return err
+}
+
+// openAnchors opens what the node has to do with outside witnesses, and begins to
+// anchor. What is wrong on this disk is an error; a service that is away is not.
+func (n *running) openAnchors(h home, cfg *Config, cons *genesis.Consortium) (out api.Config, err error) {
+	policy := n.chain.Policy()
+	if out.Witness, err = witnessHandler(h, cfg, cons, policy, n.log); err != nil {
+		return out, err
+	}
+	n.anchors, err = openAnchors(h, cfg, policy, n.chain, n.log, n.metrics.anchored)
+	if n.anchors == nil || err != nil {
+		return out, err
+	}
+	n.metrics.anchors.Store(n.anchors)
+	n.anchors.run()
+	out.Anchors, out.RootsFile = n.anchors, n.anchors.roots.raw
+	return out, nil
 }
 
 // homeConsortium reads the genesis that the home has joined, and holds the
@@ -242,6 +268,7 @@ func (n *running) serve(ctx context.Context) error {
 	n.log.Info("node started", "chain", n.chain.ChainID(), "api", n.ln.Addr().String(), "version", version())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer context.AfterFunc(ctx, n.anchors.stop)() // beside the draining of the API: both have seconds
 	served := make(chan error, 1)
 	go func() { served <- n.server.Serve(ctx, api.ListenTLS(n.server.Bound(n.ln), n.tls)) }()
 	var err error
@@ -261,7 +288,8 @@ func (n *running) serve(ctx context.Context) error {
 // close stops the parts in the opposite order, each once.
 func (n *running) close() error {
 	var errs []error
-	errs = append(errs, n.metrics.close())
+	n.anchors.stop()
+	errs = append(errs, n.metrics.close(), n.anchors.close())
 	if n.audit != nil {
 		errs = append(errs, n.audit.close())
 	}

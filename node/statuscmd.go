@@ -15,9 +15,9 @@ func (a *app) statusCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "节点、链与会签的状态 · State of node, chain and seals",
-		Long: `打印链、总账、最新会签、各成员最近的会签、会签门槛与排队情况。未就绪时退出码 3，并说明缺什么。
-Prints chain, ledger, newest sealed checkpoint, each member's newest seal, the quorum and the
-queue. Exit code 3 when the node is not ready, with what is missing.`,
+		Long: `打印链、总账、最新会签、各成员最近的会签、会签门槛、排队情况与锚定。未就绪时退出码 3，并说明缺什么。
+Prints chain, ledger, newest sealed checkpoint, each member's newest seal, the quorum, the
+queue and the anchors. Exit code 3 when the node is not ready, with what is missing.`,
 		Example: example("qifeng status --home devnet/vendor-a", "qifeng status --api http://127.0.0.1:8100 --json"),
 		Args:    cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
@@ -49,10 +49,7 @@ queue. Exit code 3 when the node is not ready, with what is missing.`,
 }
 
 func (a *app) printStatus(st *wire.Status) {
-	now, err := time.Parse(time.RFC3339, st.Time)
-	if err != nil {
-		now = time.Now()
-	}
+	now := statusTime(st)
 	ready := a.lang.T("就绪", "ready")
 	if !st.Ready {
 		ready = a.lang.T("未就绪", "NOT READY")
@@ -74,6 +71,9 @@ func (a *app) printStatus(st *wire.Status) {
 		}
 		fmt.Fprintf(a.out, "  %-16s %-12s %s  %s%s\n", m.ID, m.Role, link,
 			fmt.Sprintf(a.lang.T("会签至 %d，%s", "sealed %d, %s"), m.SealSize, a.age(now, m.SealTime)), a.clock(&m))
+	}
+	if len(st.Anchors) > 0 {
+		a.printAnchorStatus(now, st.Anchors)
 	}
 }
 

@@ -26,7 +26,7 @@ type submitOptions struct {
 	method, result, algorithm        string
 	certificate, signature, captured string
 	source                           evidence.Source
-	wait, force                      bool
+	wait, anchored, force            bool
 	policy                           string
 }
 
@@ -35,14 +35,14 @@ func (a *app) submitCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "submit FILE…",
 		Short: "提交保全：本地计算摘要，只发送摘要 · Preserve files: hash here, send digests only",
-		Long: `在本机一次读完文件算出 SM3 与 SHA-256，用提交密钥签名，只发送摘要，打印 已受理 → 已上链 → 已会签，
+		Long: `在本机一次读完文件算出 SM3 与 SHA-256，用提交密钥签名，只发送摘要，打印 已受理 → 已上链 → 已会签（带 --anchored：→ 已锚定），
 把结果写入 FILE.qifeng.json：带 --wait 为证明文件（先在本机验证），否则为记录与回执。一次调用的多个文件是一个请求，
 全部成功或全部不成功。--wait 读取证明，须有读取密钥（用途 read）。
 identity.* 与 signing.* 的 FILE 是声明文件；若为普通 JSON 对象，先加盐写成 FILE.claims.json。
 中断后原样再运行一次：发送同样的字节，不会重复存证。
 
 Reads each file once on this machine for SM3 and SHA-256, signs with the submit key, sends only
-digests, prints accepted → committed → sealed, and writes FILE.qifeng.json: with --wait the
+digests, prints accepted → committed → sealed (with --anchored: → anchored), and writes FILE.qifeng.json: with --wait the
 proof, verified here first; without it record and receipt. The files of one call are one
 request, all or none. --wait reads the proof and needs a read key. For identity.* and
 signing.* FILE is a claims file; a plain JSON object of strings is first salted into
@@ -90,6 +90,7 @@ func submitFlags(cmd *cobra.Command, o *submitOptions) {
 	choices(cmd, "mechanism", evidence.SourceMechanisms...)
 	choices(cmd, "environment", evidence.SourceEnvironments...)
 	f.BoolVar(&o.wait, "wait", false, "等到已会签并写入证明 · wait until sealed and write the proof")
+	f.BoolVar(&o.anchored, "anchored", false, "等到已锚定，含 --wait · wait until anchored, --wait included")
 	f.BoolVar(&o.force, "force", false, "替换已有的 FILE.qifeng.json · replace an existing FILE.qifeng.json")
 	f.StringVar(&o.policy, "policy", "", "信任策略，默认 <home>/policy.txt · trust policy, default that of the home")
 }
@@ -119,6 +120,7 @@ type submission struct {
 }
 
 func (a *app) submit(ctx context.Context, o submitOptions, files []string) error {
+	o.wait = o.wait || o.anchored
 	s := &submission{a: a, o: o, kind: evidence.Kind(o.kind)}
 	if err := s.check(len(files)); err != nil {
 		return err
@@ -139,6 +141,11 @@ func (a *app) submit(ctx context.Context, o submitOptions, files []string) error
 			return err
 		}
 	}
+	if o.anchored {
+		if err := s.canAnchor(ctx); err != nil {
+			return err
+		}
+	}
 	req, err := s.request(ctx)
 	if err != nil {
 		return err
@@ -154,6 +161,9 @@ func (a *app) submit(ctx context.Context, o submitOptions, files []string) error
 	proofs, err := s.await(ctx, req, receipts)
 	if err != nil {
 		return s.unsealed(receipts, err)
+	}
+	if o.anchored {
+		return s.finishAnchored(ctx, req, proofs)
 	}
 	return s.finish(proofs, client.Sealed)
 }

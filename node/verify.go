@@ -16,29 +16,36 @@ import (
 )
 
 func (a *app) verifyCmd() *cobra.Command {
-	var proofPath, policyPath string
+	var v verification
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "离线验证：不联网 · Verify offline: no network",
 		Long: `用法院自己持有的信任策略，离线验证原文与证明文件。不访问网络；逐步列出每一项及其结果，最后给出结论。
 FILE 是原文；若 FILE 本身是 .qifeng.json，则只验证记录，不比对原文；若 FILE 是欺诈证明（节点存于
-data/fraud/），则验证某成员是否自相矛盾。
+data/fraud/），则验证某成员是否自相矛盾。--anchor-roots 给出法院自己持有的锚定信任根，逐个验证证明中的锚定，并给出
+“不晚于”的时间与其来源；不给则锚定不检验。请核对所印的指纹。
 退出码：0 已证明；1 原文或证明不真实；2 用法或输入不可读；3 一致但未证明（给定策略的会签门槛未达成）。
 Verifies a content and its proof file against a trust policy that the court itself holds. Opens
 no network connection; names every step with its outcome and ends with the verdict. FILE is the
 content; if FILE is a .qifeng.json itself, the record alone is verified and no content compared;
 if FILE is a fraud proof (nodes keep them in data/fraud/), whether a member contradicted itself.
+With --anchor-roots, which the court holds too, each anchor is verified, and the time by which
+the record existed is given with its source; without, no anchor is checked. Compare the
+fingerprint that is printed.
 Exit codes: 0 proved; 1 the content or the proof is false; 2 usage or unreadable input; 3
 consistent but not proved (the quorum of the given policy is not met).`,
 		Example: example("qifeng verify contract.pdf --policy devnet/policy.txt",
-			"qifeng verify contract.pdf --proof contract.pdf.qifeng.json --policy court-policy.txt --json"),
+			"qifeng verify contract.pdf --proof contract.pdf.qifeng.json --policy court-policy.txt --json",
+			"qifeng verify contract.pdf --policy policy.txt --anchor-roots anchor-roots.json --anchors contract.pdf.anchors.json"),
 		Args: cobra.ExactArgs(1),
 		RunE: a.run(func(_ context.Context, args []string) error {
-			return a.verify(args[0], proofPath, policyPath)
+			return a.verify(args[0], v)
 		}),
 	}
-	cmd.Flags().StringVar(&proofPath, "proof", "", "证明文件，默认 FILE.qifeng.json · proof file")
-	cmd.Flags().StringVar(&policyPath, "policy", "", "信任策略文件（必须）· trust policy file (required)")
+	cmd.Flags().StringVar(&v.proof, "proof", "", "证明文件，默认 FILE.qifeng.json · proof file")
+	cmd.Flags().StringVar(&v.policy, "policy", "", "信任策略文件（必须）· trust policy file (required)")
+	cmd.Flags().StringVar(&v.roots, "anchor-roots", "", "锚定信任根文件；不给则不检验锚定 · file of anchor roots; without it no anchor is checked")
+	cmd.Flags().StringVar(&v.anchors, "anchors", "", "锚定附件 · companion file with more anchors")
 	a.jsonFlag(cmd)
 	if err := cmd.MarkFlagRequired("policy"); err != nil {
 		panic(err) // a misspelt flag name above
@@ -46,28 +53,43 @@ consistent but not proved (the quorum of the given policy is not met).`,
 	return cmd
 }
 
+// verification are the files that verify is given besides the content.
+type verification struct{ proof, policy, roots, anchors string }
+
 // verify judges a content and its proof. Whatever cannot be read is exit code
 // 2; only what was read and is false is 1.
-func (a *app) verify(path, proofPath, policyPath string) error {
-	policyText, err := readSmall(policyPath, checkpoint.MaxPolicy)
+func (a *app) verify(path string, v verification) error {
+	policyText, err := readSmall(v.policy, checkpoint.MaxPolicy)
 	if err != nil {
 		return usagef("--policy: %w", err)
 	}
 	policy, err := checkpoint.ParsePolicy(policyText)
 	if err != nil {
-		return usagef("--policy %s: %w", policyPath, err)
+		return usagef("--policy %s: %w", v.policy, err)
 	}
 	opt := proof.Options{Second: true, PolicyDigest: merkle.Sum(policyText)}
-	if raw, ok := fraudItself(path, proofPath); ok {
+	if v.roots != "" {
+		r, err := readRoots(v.roots)
+		if err != nil {
+			return usagef("--anchor-roots: %w", err)
+		}
+		opt.Roots, opt.RootsDigest = r.Roots, r.digest
+	}
+	if raw, ok := fraudItself(path, v.proof); ok {
 		f, err := proof.ParseFraud(raw)
 		if err != nil {
 			return usagef("%s: %w", path, err)
 		}
 		return a.printReport(proof.VerifyFraud(f, policy, opt))
 	}
-	file, content, err := a.proofAndContent(path, proofPath)
+	file, content, err := a.proofAndContent(path, v.proof)
 	if err != nil {
 		return err
+	}
+	if v.anchors != "" {
+		if opt.Anchors, err = readAnchors(v.anchors, file); err != nil {
+			return err
+		}
 	}
 	return a.printReport(proof.Verify(file, policy, content, opt))
 }

@@ -1,0 +1,213 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"qifeng/proof"
+	"qifeng/test/tsa"
+	"qifeng/test/witness"
+)
+
+// anchoredHome gives a home a real time-stamp authority of this machine, and its
+// anchor roots, before the node is started.
+func anchoredHome(t testing.TB, n *testNet, i int, more string) *tsa.Authority {
+	t.Helper()
+	authority := tsa.Start(t, tsa.Config{Alg: tsa.ECDSA})
+	h := n.home(i)
+	writeFile(t, string(h), "tsa-roots.pem", string(authority.RootPEM()))
+	appendConfig(t, h, fmt.Sprintf("\n[anchor.tsa]\nkind = 'rfc3161'\nevery = '1s'\ntimeout = '10s'\nurl = '%s'\nroots = 'tsa-roots.pem'\n%s", authority.URL, more))
+	n.command("anchor", "roots", "--home", string(h))
+	n.command("config", "check", "--home", string(h))
+	return authority
+}
+
+func appendConfig(t testing.TB, h home, text string) {
+	t.Helper()
+	path := h.path(configName)
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(old, text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exits runs the command line in English and wants this exit code; it returns
+// what was printed.
+func (n *testNet) exits(want int, args ...string) string {
+	n.t.Helper()
+	code, out := n.run(args...)
+	if code != want {
+		n.t.Fatalf("qifeng %v: exit code %d, want %d\n%s", args, code, want, out)
+	}
+	return out
+}
+
+func (n *testNet) run(args ...string) (int, string) {
+	var out bytes.Buffer
+	a := &app{in: bytes.NewReader(nil), out: &out, errw: &out, getenv: func(string) string { return "" }}
+	code := a.main(n.t.Context(), append([]string{"--lang", "en"}, args...))
+	return code, out.String()
+}
+
+// TestAnchoredProof: a record is submitted, sealed, anchored at real outside
+// witnesses and fetched; then everything is stopped, and the file alone, with
+// policy and anchor roots, shows all of it. A tampered receipt does not.
+func TestAnchoredProof(t *testing.T) {
+	n := newTestNet(t)
+	vendor := len(n.state.Members) - 1
+	h := n.home(vendor)
+	more := ""
+	if _, err := exec.LookPath("sqlite3"); err == nil || os.Getenv("CI") != "" {
+		policy, err := loadPolicy(h.path(policyName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lite := witness.Start(t, "witness.example/node", policy.WitnessLogKeys(&policy.Epochs[0])...)
+		more = fmt.Sprintf("[anchor.lite]\nkind = 'witness'\nevery = '1s'\nurl = '%s'\nkey = '%s'\n", lite.URL, lite.Key)
+	} else {
+		t.Log("SKIPPED: the real C2SP witness, without sqlite3")
+	}
+	authority := anchoredHome(t, n, vendor, more)
+	for i := range n.state.Members {
+		n.start(i)
+	}
+	for i := range n.state.Members {
+		poll(t, "every member is ready", func() bool { status, _ := get(t, n.url(i, "/readyz")); return status == 200 })
+	}
+	if err := ensureKeys(t.Context(), h, n.url(vendor, "")); err != nil {
+		t.Fatal(err)
+	}
+	content := writeFile(t, t.TempDir(), "contract.txt", "anchored\n")
+	file := content + proofSuffix
+	home := string(h)
+
+	// An anchor that is away delays nothing: the record is sealed, and later anchored.
+	authority.Down()
+	n.exits(0, "submit", content, "--home", home, "--wait")
+	if slices.ContainsFunc(parsed(t, file).Anchors, func(a proof.Anchor) bool { return a.Kind == proof.AnchorRFC3161 }) {
+		t.Fatal("a token of an authority that is down")
+	}
+	if got := n.exits(1, "anchor", "test", "tsa", "--home", home, "--timeout", "5s"); !strings.Contains(got, "how to mend it: ") {
+		t.Errorf("no word of the mend: %s", got)
+	}
+	if err := authority.Up(); err != nil {
+		t.Fatal(err)
+	}
+	before, look := parsed(t, file), filepath.Join(t.TempDir(), "look"+proofSuffix)
+	everywhere := 1 + strings.Count(more, "[anchor.")
+	poll(t, "the record is anchored everywhere", func() bool {
+		code, out := n.run("proof", "upgrade", file, "--home", home, "--out", look)
+		return code == 0 && strings.Count(out, "\n  ") == everywhere
+	})
+	if out := n.exits(0, "anchor", "list", "--home", home); strings.Count(out, "up to") != everywhere {
+		t.Errorf("%s", out)
+	}
+	if got := n.exits(0, "anchor", "test", "tsa", "--home", home); !strings.Contains(got, "anchor tsa works") {
+		t.Errorf("%s", got)
+	}
+	n.exits(0, "proof", "upgrade", file, "--home", home)
+	after := parsed(t, file)
+	if !bytes.Equal(before.Record, after.Record) || !bytes.Equal(before.Checkpoint, after.Checkpoint) || len(after.Anchors) != everywhere {
+		t.Errorf("the upgrade changed what was there, or added %d anchors", len(after.Anchors))
+	}
+	// A record that is waited for comes with its anchors; so does one fetched later.
+	second := writeFile(t, t.TempDir(), "second.txt", "anchored too\n")
+	if got := n.exits(0, "submit", second, "--home", home, "--anchored"); !strings.Contains(got, "anchored") {
+		t.Errorf("%s", got)
+	}
+	fetched := filepath.Join(t.TempDir(), "fetched"+proofSuffix)
+	if got := n.exits(0, "proof", "get", string(after.RecordOf().ID()), "--home", home, "--out", fetched); !strings.Contains(got, "anchors came with it") {
+		t.Errorf("%s", got)
+	}
+	if got := n.exits(0, "status", "--home", home); !strings.Contains(got, "tsa") {
+		t.Errorf("the status does not show the anchor: %s", got)
+	}
+	n.stop()
+
+	policy, roots := h.path(policyName), h.path(Default().Anchors.Roots)
+	for _, f := range []string{file, second + proofSuffix, fetched} {
+		// What was waited for came with the first anchor that there was, of whichever kind.
+		got := n.exits(0, "verify", f, "--policy", policy, "--anchor-roots", roots)
+		if !strings.Contains(got, "rfc3161/tsa") && (f != second+proofSuffix || !strings.Contains(got, "witness/lite")) {
+			t.Errorf("%s: %s", f, got)
+		}
+	}
+	report := n.exits(0, "verify", content, "--policy", policy, "--anchor-roots", roots, "--json")
+	if !strings.Contains(report, `"rfc3161/tsa"`) {
+		t.Errorf("the strongest source is not the authority: %s", report)
+	}
+	raw, err := os.ReadFile(roots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, err := parseRoots(raw)
+	if err != nil || !strings.Contains(report, fmt.Sprintf("%x", given.digest.SM3)) {
+		t.Errorf("the report does not name the fingerprint of the roots: %v\n%s", err, report)
+	}
+	tamperedReceipt(t, n, after, policy, roots)
+}
+
+// tamperedReceipt changes a byte in each receipt and each cosignature.
+func tamperedReceipt(t *testing.T, n *testNet, f *proof.File, policy, roots string) {
+	t.Helper()
+	for i, x := range f.Anchors {
+		bad := *f
+		bad.Anchors = slices.Clone(f.Anchors)
+		if len(x.Receipt) > 0 {
+			r := bytes.Clone(x.Receipt)
+			r[len(r)/2] ^= 1
+			bad.Anchors[i].Receipt = r
+		} else {
+			note := bytes.Clone(x.Checkpoint) // the witness's line is the last
+			at := len(note) - 12
+			note[at] = map[bool]byte{true: 'A', false: 'B'}[note[at] != 'A']
+			bad.Anchors[i].Checkpoint = note
+		}
+		text, err := bad.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "bad"+proofSuffix)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.exits(1, "verify", path, "--policy", policy, "--anchor-roots", roots)
+		n.exits(0, "verify", path, "--policy", policy) // without roots no anchor is checked
+	}
+}
+
+func parsed(t *testing.T, path string) *proof.File {
+	t.Helper()
+	f, err := readProof(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestResumeIsAskedForByAFile: an operator's request is a file in the home; a node that runs takes
+// it up, and one that does not leaves it there.
+func TestResumeIsAskedForByAFile(t *testing.T) {
+	n := newTestNet(t)
+	h := string(n.home(0))
+	if got := n.exits(2, "anchor", "resume", "tsa", "--home", h); !strings.Contains(got, "no anchors") {
+		t.Errorf("%s", got)
+	}
+	if err := os.MkdirAll(n.home(0).path("data/anchor"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n.exits(2, "anchor", "resume", "../x", "--home", h)
+	n.exits(3, "anchor", "resume", "tsa", "--home", h, "--timeout", "200ms")
+	if !exists(n.home(0).path("data/anchor-resume/tsa")) {
+		t.Error("the request is not there")
+	}
+}

@@ -1,0 +1,90 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"qifeng/proof"
+	"qifeng/proof/checkpoint"
+	"qifeng/proof/fabric"
+	"qifeng/proof/timestamp"
+)
+
+// makeRoots makes the anchor roots of a configuration, and prints for each anchor
+// what will be trusted. The names are sorted, as the file wants them.
+func (a *app) makeRoots(ctx context.Context, cfg *Config, chainID string) (*proof.AnchorRoots, error) {
+	r := &proof.AnchorRoots{Chain: chainID}
+	for _, name := range cfg.anchorNames() {
+		c := cfg.Anchor[name]
+		if err := a.addRoot(ctx, r, name, &c); err != nil {
+			return nil, fmt.Errorf("[anchor.%s] %w", name, a.anchorHint(err))
+		}
+	}
+	return r, nil
+}
+
+func (a *app) addRoot(ctx context.Context, r *proof.AnchorRoots, name string, c *AnchorConfig) error {
+	switch proof.AnchorKind(c.Kind) {
+	case proof.AnchorRFC3161:
+		certs, err := pemCertificates(a.home.path(c.Roots))
+		if err != nil {
+			return fmt.Errorf("roots: %w", err)
+		}
+		authority := timestamp.Authority{Name: name, Roots: certs}
+		if err := timestamp.CheckAuthority(&authority); err != nil {
+			return fmt.Errorf("roots: %s: %w", c.Roots, err)
+		}
+		r.Timestamps = append(r.Timestamps, authority)
+		fmt.Fprintf(a.out, "%s  rfc3161  %s\n", name, c.URL)
+		printCertificates(a.out, certs)
+	case proof.AnchorWitness:
+		w, err := checkpoint.ParseWitness(c.Key)
+		if err != nil {
+			return fmt.Errorf("key: %w", err)
+		}
+		r.Witnesses = append(r.Witnesses, proof.NamedWitness{Name: name, Witness: w})
+		fmt.Fprintf(a.out, "%s  witness  %s\n", name, w)
+	case proof.AnchorFabric:
+		pinned, notes, err := fabricPin(ctx, a.home, name, c, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return err
+		}
+		r.Fabric = append(r.Fabric, *pinned)
+		a.printChannel(name, pinned, notes)
+	}
+	return nil
+}
+
+// printChannel says what is pinned of a channel: the network's own word.
+func (a *app) printChannel(name string, c *fabric.Channel, notes []string) {
+	fmt.Fprintf(a.out, "%s  fabric   %s / %s\n", name, c.Channel, c.Chaincode)
+	a.say("  需 %d 个组织背书：%s", "  %d organisations must endorse: %s", c.Endorsements, mspNames(c.Organisations))
+	for _, o := range c.Organisations {
+		printCertificates(a.out, o.Roots)
+	}
+	a.say("  排序节点：%s，需 %d 个签名，BFT 共识节点 %d 个", "  orderers: %s, %d signatures needed, %d BFT consenters", mspNames(c.Orderers.Organisations), c.Orderers.Signatures, len(c.Orderers.Consenters))
+	for _, n := range notes {
+		a.say("  注意：%s", "  NOTE: %s", n)
+	}
+	a.say("  以上读自网络，未经签名：请与其他成员核对", "  this was read from the network and nobody has signed it: compare it with the other members")
+}
+
+func mspNames(orgs []fabric.Organisation) string {
+	names := make([]string, len(orgs))
+	for i, o := range orgs {
+		names[i] = o.MSP
+	}
+	return strings.Join(names, ", ")
+}
+
+// printCertificates names certificates by the SHA-256 of their bytes, as browsers
+// and openssl do.
+func printCertificates(w io.Writer, certs [][]byte) {
+	for _, der := range certs {
+		fmt.Fprintf(w, "  SHA-256 %x\n", sha256.Sum256(der))
+	}
+}

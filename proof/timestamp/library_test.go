@@ -49,6 +49,22 @@ func TestLibraryMixtures(t *testing.T) {
 		if err := checkKey(cert); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		if err := checkIssued(cert, cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, ec := cert.PublicKey.(*ecdsa.PublicKey); ec {
+			other := smx509.SM2WithSM3
+			if name == "SM2" {
+				other = smx509.ECDSAWithSHA256
+				// The second library is asked, whatever the first said.
+				if checkIssued(cert, cert.SignatureAlgorithm, cert.RawTBSCertificate[1:], cert.Signature) == nil {
+					t.Error("a signature of something else is taken")
+				}
+			}
+			if checkIssued(cert, other, cert.RawTBSCertificate, cert.Signature) == nil {
+				t.Errorf("%s signs as %v", name, other)
+			}
+		}
 		if err := cert.CheckSignatureFrom(cert); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -62,5 +78,36 @@ func TestLibraryMixtures(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestCheckKey(t *testing.T) {
+	for bits, want := range map[uint]bool{1024: false, 2047: false, 2048: true, 8192: true, 8193: false} {
+		cert := &smx509.Certificate{PublicKey: &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), bits-1), E: 65537}}
+		if err := checkKey(cert); (err == nil) != want {
+			t.Errorf("RSA of %d bits: %v", bits, err)
+		}
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if checkKey(&smx509.Certificate{PublicKey: &key.PublicKey}) == nil {
+		t.Error("P-224 is taken")
+	}
+	if checkKey(&smx509.Certificate{PublicKey: "x"}) == nil || checkKey(&smx509.Certificate{}) == nil {
+		t.Error("no key is taken for one")
+	}
+}
+
+// TestExplicitCurve: a curve given by its parameters is no curve that is known by name.
+func TestExplicitCurve(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spki := []byte("\x30\x0b\x30\x09\x06\x07\x2a\x86\x48\xce\x3d\x02\x01")
+	if err := checkKey(&smx509.Certificate{PublicKey: &key.PublicKey, RawSubjectPublicKeyInfo: spki}); err == nil {
+		t.Error("a curve without a name is taken")
 	}
 }

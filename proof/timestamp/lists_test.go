@@ -1,6 +1,9 @@
 package timestamp_test
 
 import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
@@ -9,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emmansun/gmsm/sm2"
 	"github.com/emmansun/gmsm/smx509"
+	"golang.org/x/crypto/cryptobyte"
+	der "golang.org/x/crypto/cryptobyte/asn1"
 
 	"qifeng/proof/timestamp"
 	"qifeng/test/tsa"
@@ -74,6 +80,9 @@ func TestRevocation(t *testing.T) {
 			{"revoked later, superseded", [][]byte{f.list(t, revoked(time.Hour, 4))}, timestamp.RevokedLater, nil},
 			{"revoked later, unspecified", [][]byte{f.list(t, revoked(time.Hour, 0))}, timestamp.RevokedLater, nil},
 			{"revoked later by one list of two", [][]byte{f.list(t, revoked(time.Hour, 4)), f.list(t)}, timestamp.RevokedLater, nil},
+			{"revoked later by the second list of two", [][]byte{f.list(t), f.list(t, revoked(time.Hour, 4))}, timestamp.RevokedLater, nil},
+			{"until before from", [][]byte{resigned(t, f, at.Add(-48*time.Hour))}, "", timestamp.ErrList},
+			{"resigned as it was", [][]byte{resigned(t, f, at.Add(12*time.Hour))}, timestamp.NotRevoked, nil},
 			{"revoked later, key compromise", [][]byte{f.list(t, revoked(time.Hour, 1))}, "", timestamp.ErrRevoked},
 			{"revoked later, on hold", [][]byte{f.list(t, revoked(time.Hour, 6))}, "", timestamp.ErrRevoked},
 			{"revoked later, no reason", [][]byte{f.list(t, revoked(time.Hour, -1))}, "", timestamp.ErrRevoked},
@@ -121,6 +130,59 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+// resigned is a list that ends at another time: the library makes none that ends before it begins.
+func resigned(t *testing.T, f *fixture, until time.Time) []byte {
+	t.Helper()
+	list, err := smx509.ParseRevocationList(f.list(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const utc = "060102150405Z"
+	tbs := bytes.Replace(list.RawTBSRevocationList, []byte(list.NextUpdate.UTC().Format(utc)), []byte(until.UTC().Format(utc)), 1)
+	var opts crypto.SignerOpts = crypto.SHA256
+	sum := tsa.Sum("SHA256", tbs)
+	if list.SignatureAlgorithm == smx509.SM2WithSM3 {
+		opts, sum = sm2.DefaultSM2SignerOpts, tbs
+	}
+	signature, err := f.Intermediate.Key.Sign(rand.Reader, sum, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := cryptobyte.String(list.Raw)
+	var algorithm cryptobyte.String
+	if !in.ReadASN1(&in, der.SEQUENCE) || !in.SkipASN1(der.SEQUENCE) || !in.ReadASN1Element(&algorithm, der.SEQUENCE) {
+		t.Fatal("not found")
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(tbs)
+		b.AddBytes(algorithm)
+		b.AddASN1BitString(signature)
+	})
+	return b.BytesOrPanic()
+}
+
+// TestRevocationSecond: whoever is revoked in the very second of the token is revoked.
+func TestRevocationSecond(t *testing.T) {
+	f := newFixture(t, tsa.Shape{Alg: tsa.ECDSA})
+	whole := at.Truncate(time.Second)
+	for since, want := range map[time.Duration]error{-time.Second: timestamp.ErrRevoked, 0: timestamp.ErrRevoked, time.Second: nil} {
+		token := f.token(t, func(s *tsa.Spec) {
+			s.Time, s.Lists = whole, [][]byte{f.list(t, tsa.Revoked{Serial: f.Signer.Certificate.SerialNumber, Time: whole.Add(since), Reason: 4})}
+		})
+		if _, err := timestamp.Verify(token, statement, f.authority); !errors.Is(err, want) {
+			t.Errorf("revoked %v after the token: %v", since, err)
+		}
+	}
+}
+
+// A list signed with SHA-1 is refused, which the library alone would take.
+func TestListSHA1(t *testing.T) {
+	f := newFixture(t, tsa.Shape{Alg: tsa.RSA})
+	weak := makeList(t, f.Intermediate, -time.Hour, time.Hour, func(l *smx509.RevocationList) { l.SignatureAlgorithm = smx509.SHA1WithRSA })
+	refused(t, f.token(t, func(s *tsa.Spec) { s.Lists = [][]byte{weak} }), f.authority, "SHA1-RSA is not taken")
+}
+
 // fullName is an IssuingDistributionPoint of one address.
 func fullName(uri string) string {
 	name := "\x86" + string(rune(len(uri))) + uri
@@ -162,7 +224,7 @@ func TestAddLists(t *testing.T) {
 			t.Fatalf("adding nothing changes the token: %v", err)
 		}
 		for name, lists := range map[string][][]byte{
-			"garbage": {[]byte("x")}, "a token": {token}, "too long": {make([]byte, timestamp.MaxListBytes+1)},
+			"garbage": {[]byte("x")}, "a token": {token}, "too long": {makeList(t, f.Intermediate, -time.Hour, time.Hour, nil, many(600)...)},
 			"too long together": {makeList(t, f.Intermediate, -time.Hour, time.Hour, nil, many(400)...), makeList(t, f.Intermediate, -time.Hour, time.Hour, nil, many(401)...)},
 			"five":              {f.list(t), f.list(t, many(1)...), f.list(t, many(2)...), f.list(t, many(3)...), f.list(t, many(4)...)},
 		} {

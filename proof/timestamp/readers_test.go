@@ -114,7 +114,7 @@ func TestReaders(t *testing.T) {
 				if read != nil && !ours {
 					stricter["digitorus/timestamp"]++
 				}
-				if i%11 != 0 { // a process each
+				if i%23 != 0 { // a process each
 					continue
 				}
 				theirs := openssl(t, dir, changed, a.RootPEM())
@@ -191,10 +191,12 @@ func TestFlips(t *testing.T) {
 			f := newFixture(t, tsa.Shape{Alg: alg, Points: "http://ca.example/"})
 			token := f.token(t, func(s *tsa.Spec) {
 				s.Lists, s.Unsigned, s.ESS = [][]byte{f.list(t, tsa.Revoked{Serial: big.NewInt(9), Time: at, Reason: 1})}, true, "issuer"
-				s.Certificates = append(s.Certificates, f.Root.Certificate.Raw)
+				if alg != tsa.SM2 { // there each takes five verifications by both libraries
+					s.Certificates = append(s.Certificates, f.Root.Certificate.Raw)
+				}
 			})
 			if alg == tsa.SM2 && testing.Short() {
-				t.Skip("both SM libraries on every bit take half a minute")
+				t.Skip("both SM libraries on every bit take a quarter of a minute")
 			}
 			want, err := timestamp.Verify(token, statement, f.authority)
 			if err != nil || want.Revoked != timestamp.NotRevoked {
@@ -202,7 +204,7 @@ func TestFlips(t *testing.T) {
 			}
 			root := bytes.Index(token, f.Root.Certificate.Raw)
 			attribute := bytes.LastIndex(token, []byte{0x30, 0x09, 0x06, 0x03, 0x2a, 0x03, 0x08})
-			if root < 0 || attribute < 0 {
+			if root < 0 && alg != tsa.SM2 || attribute < 0 {
 				t.Fatal("not found")
 			}
 			unsigned := map[string]int{}
@@ -218,7 +220,7 @@ func TestFlips(t *testing.T) {
 						t.Fatalf("bit %d of byte %d: %+v", bit, i, got)
 					}
 					switch {
-					case i >= root && i < root+len(f.Root.Certificate.Raw):
+					case root >= 0 && i >= root && i < root+len(f.Root.Certificate.Raw):
 						unsigned["certificate outside of the chain"]++
 					case i >= attribute:
 						unsigned["unsigned attribute"]++
@@ -227,8 +229,8 @@ func TestFlips(t *testing.T) {
 					}
 				}
 			}
-			if len(unsigned) != 2 {
-				t.Errorf("of the two unsigned parts, %v", unsigned)
+			if len(unsigned) != 2 && (alg != tsa.SM2 || len(unsigned) != 1) {
+				t.Errorf("of the unsigned parts, %v", unsigned)
 			}
 			t.Logf("%d bits; accepted, saying the same: %v", 8*len(token), unsigned)
 		})

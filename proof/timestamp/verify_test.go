@@ -2,7 +2,9 @@ package timestamp_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/asn1"
+	"encoding/binary"
 	"errors"
 	"math/big"
 	"reflect"
@@ -159,6 +161,14 @@ func TestRefuse(t *testing.T) {
 			{"two signers", func(s *tsa.Spec) { s.Twice = true }, "more than one signer"},
 			{"no signing certificate", func(s *tsa.Spec) { s.ESS = "none" }, "no signing certificate attribute"},
 			{"another signing certificate", func(s *tsa.Spec) { s.ESS = "other" }, "of another certificate"},
+			{"the certificate of another issuer", func(s *tsa.Spec) { s.ESS = "wrong issuer" }, "of another certificate"},
+			{"signer info of version 2", func(s *tsa.Spec) { s.InfosVersion = 2 }, "signer info of version 2, want 1"},
+			{"signer info by key of version 1", func(s *tsa.Spec) { s.InfosVersion, s.KeyID = 1, true }, "signer info of version 1, want 3"},
+			{"another digest in front", func(s *tsa.Spec) { s.Digests = "SHA512" }, "not among the digest algorithms"},
+			{"an attribute twice", func(s *tsa.Spec) { s.Repeat = true }, "stands twice"},
+			{"two certificates of one key", func(s *tsa.Spec) {
+				s.KeyID, s.Certificates = true, append(s.Certificates, reissued(t, f))
+			}, "two certificates could be"},
 			{"wrong message digest", func(s *tsa.Spec) { s.WrongDigest = true }, "message digest is not"},
 			{"TSTInfo version 2", func(s *tsa.Spec) { s.InfoVersion = 2 }, "TSTInfo of version 2"},
 			{"critical extension", func(s *tsa.Spec) { s.Critical = true }, "critical extension"},
@@ -191,6 +201,17 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// reissued is another certificate of the signer's key.
+func reissued(t *testing.T, f *fixture) []byte {
+	template := *f.Signer.Certificate
+	template.SerialNumber = big.NewInt(99)
+	raw, err := smx509.CreateCertificate(rand.Reader, &template, f.Intermediate.Certificate, f.Signer.Key.Public(), f.Intermediate.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 func refused(t *testing.T, token []byte, a *timestamp.Authority, want string) {
 	t.Helper()
 	got, err := timestamp.Verify(token, statement, a)
@@ -212,6 +233,10 @@ func TestRefuseAlgorithms(t *testing.T) {
 		{"RSA with SHA-1", tsa.RSA, func(s *tsa.Spec) { s.Digest, s.ImprintOf = "SHA1", "SHA256" }, "1.3.14.3.2.26 is not taken"},
 		{"RSA-PSS with SHA-1", tsa.RSA, func(s *tsa.Spec) { s.PSS, s.Digest, s.ImprintOf = true, "SHA1", "SHA256" }, "1.3.14.3.2.26 is not taken"},
 		{"ECDSA with SHA-1", tsa.ECDSA, func(s *tsa.Spec) { s.Digest, s.ImprintOf = "SHA1", "SHA256" }, "1.3.14.3.2.26 is not taken"},
+		{"RSA-PSS with another's key", tsa.RSA, func(s *tsa.Spec) {
+			other := newFixture(t, tsa.Shape{Alg: tsa.RSA, Fresh: true})
+			s.PSS, s.Signer = true, &tsa.Entity{Certificate: s.Signer.Certificate, Key: other.Signer.Key}
+		}, "does not verify"},
 		{"SM2 with SHA-256", tsa.SM2, func(s *tsa.Spec) { s.Digest = "SHA256" }, "does not go with the signer's key"},
 		{"RSA under GM/T 0010 is still no version 2", tsa.RSA, func(s *tsa.Spec) { s.ContentType, s.Version = tsa.OIDSMSignedData, 2 }, "version 2"},
 	} {
@@ -263,6 +288,13 @@ func TestLengths(t *testing.T) {
 	}
 	refused(t, append(bytes.Clone(token), 0), f.authority, "not one DER sequence")
 	refused(t, nil, f.authority, "not one DER sequence")
+	// Something behind the last element, inside the outermost sequence.
+	if token[1] != 0x82 {
+		t.Fatal("the length has another form")
+	}
+	longer := append(bytes.Clone(token), 5, 0)
+	binary.BigEndian.PutUint16(longer[2:], binary.BigEndian.Uint16(longer[2:])+2)
+	refused(t, longer, f.authority, "not a CMS ContentInfo")
 }
 
 func TestCheckAuthority(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"encoding/asn1"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/emmansun/gmsm/sm2"
@@ -74,9 +75,12 @@ type Spec struct {
 	PSS          bool
 	SM2Plain     bool   // name the signature SM2 (…301.1) instead of SM2-with-SM3 (…501)
 	KeyID        bool   // name the signer by its key identifier
-	ESS          string // "v1", "v2" (default), "both", "none", "issuer" (v2 with the issuer), "other" (of another certificate)
+	ESS          string // "v1", "v2" (default), "both", "none", "issuer" (v2 with the issuer), "wrong issuer", "other" (of another certificate)
 	Unsigned     bool   // add an unsigned attribute
 	Twice        bool   // two signer infos
+	InfosVersion int    // of the signer info, 1 or, with KeyID, 3
+	Digests      string // the algorithm in front of the content, where it is not the signer's
+	Repeat       bool   // the content type attribute twice
 	WrongDigest  bool   // a message digest of something else
 
 	InfoVersion int // of the TSTInfo, 1
@@ -111,7 +115,7 @@ func (s Spec) Token() ([]byte, error) {
 		b.AddASN1(tag0, func(b *cryptobyte.Builder) {
 			b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 				b.AddASN1Int64(int64(s.Version))
-				b.AddASN1(der.SET, func(b *cryptobyte.Builder) { addAlgorithm(b, digests[s.Digest].oid) })
+				b.AddASN1(der.SET, func(b *cryptobyte.Builder) { addAlgorithm(b, digests[s.Digests].oid) })
 				b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 					b.AddASN1ObjectIdentifier(s.EContentType)
 					b.AddASN1(tag0, func(b *cryptobyte.Builder) { b.AddASN1OctetString(info) })
@@ -154,6 +158,15 @@ func (s *Spec) defaults() {
 		s.Digest = "SHA256"
 		if isSM2(s.Signer) {
 			s.Digest = "SM3"
+		}
+	}
+	if s.Digests == "" {
+		s.Digests = s.Digest
+	}
+	if s.InfosVersion == 0 {
+		s.InfosVersion = 1
+		if s.KeyID {
+			s.InfosVersion = 3
 		}
 	}
 	if s.ImprintOf == "" {
@@ -249,11 +262,10 @@ func (s *Spec) signerInfo(info []byte) ([]byte, error) {
 	cert := s.Signer.Certificate
 	var b cryptobyte.Builder
 	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1Int64(int64(s.InfosVersion))
 		if s.KeyID {
-			b.AddASN1Int64(3)
 			b.AddASN1(der.Tag(0).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(cert.SubjectKeyId) })
 		} else {
-			b.AddASN1Int64(1)
 			b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 				b.AddBytes(cert.RawIssuer)
 				b.AddASN1BigInt(cert.SerialNumber)
@@ -304,6 +316,9 @@ func (s *Spec) attributes(info []byte) ([]byte, error) {
 	if s.ESS != "v1" && s.ESS != "none" {
 		all = append(all, attribute(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}, s.ess("SHA256")))
 	}
+	if s.Repeat {
+		all = append(all, all[0])
+	}
 	slices.SortFunc(all, bytes.Compare)
 	var b cryptobyte.Builder
 	b.AddASN1(der.SET, func(b *cryptobyte.Builder) { b.AddBytes(bytes.Join(all, nil)) })
@@ -317,17 +332,21 @@ func (s *Spec) ess(digest string) []byte {
 	if s.ESS == "other" {
 		sum = Sum(digest, cert.RawTBSCertificate)
 	}
+	serial := cert.SerialNumber
+	if s.ESS == "wrong issuer" {
+		serial = new(big.Int).Add(serial, big.NewInt(1))
+	}
 	var b cryptobyte.Builder
 	b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 				b.AddASN1OctetString(sum)
-				if s.ESS == "issuer" {
+				if strings.HasSuffix(s.ESS, "issuer") {
 					b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 						b.AddASN1(der.SEQUENCE, func(b *cryptobyte.Builder) {
 							b.AddASN1(tag4, func(b *cryptobyte.Builder) { b.AddBytes(cert.RawIssuer) })
 						})
-						b.AddASN1BigInt(cert.SerialNumber)
+						b.AddASN1BigInt(serial)
 					})
 				}
 			})

@@ -219,14 +219,21 @@ func blocked(w *world, d *faultDisk) (release func()) {
 	}
 }
 
-func TestAGroupSharesOneReceipt(t *testing.T) {
-	d := &faultDisk{}
-	w := newWorld(t, func(c *Config) { c.disk = d })
+// blockedBehindOne is an archive with one batch in flight, whose disk blocks until
+// release is called.
+func blockedBehindOne(t *testing.T) (w *world, d *faultDisk, release func()) {
+	t.Helper()
+	d = &faultDisk{}
+	w = newWorld(t, func(c *Config) { c.disk = d })
 	w.chain.hold = true
 	w.open()
 	w.submit(submission(evidence.ContractFinal))
 	until(t, "batch 1 is closed", func() bool { return w.a.Status().Queued.Batches == 1 })
-	release := blocked(w, d)
+	return w, d, blocked(w, d)
+}
+
+func TestAGroupSharesOneReceipt(t *testing.T) {
+	w, d, release := blockedBehindOne(t)
 	type answer struct {
 		got []Stored
 		err error

@@ -15,13 +15,7 @@ import (
 // range of each must lead, from records that the caller makes, to the head's
 // root, and give every record the path that Stored gives it.
 func TestRangeIsTheReceiptOfEachRecord(t *testing.T) {
-	d := &faultDisk{}
-	w := newWorld(t, func(c *Config) { c.disk = d })
-	w.chain.hold = true
-	w.open()
-	w.submit(submission(evidence.ContractFinal))
-	until(t, "batch 1 is closed", func() bool { return w.a.Status().Queued.Batches == 1 })
-	release := blocked(w, d)
+	w, d, release := blockedBehindOne(t)
 	type answer struct {
 		req   *evidence.Request
 		taken *Taken
@@ -135,13 +129,7 @@ func TestNoRangeForWhatWasStored(t *testing.T) {
 // TestNoRangeForTheSecondOfTwo has two requests with the same submission in one
 // group: the second stored nothing of it.
 func TestNoRangeForTheSecondOfTwo(t *testing.T) {
-	d := &faultDisk{}
-	w := newWorld(t, func(c *Config) { c.disk = d })
-	w.chain.hold = true
-	w.open()
-	w.submit(submission(evidence.ContractFinal))
-	until(t, "batch 1 is closed", func() bool { return w.a.Status().Queued.Batches == 1 })
-	release := blocked(w, d)
+	w, d, release := blockedBehindOne(t)
 	answers := make(chan *Taken, 4)
 	send := func(subs ...*evidence.Submission) {
 		req := w.request(subs...)

@@ -26,7 +26,7 @@ func TestFullDisk(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	n.stop(vendor)
-	d.mount(filepath.Join(n.home(vendor), "data"))
+	d.mount(filepath.Join(n.Home(vendor), "data"))
 	n.start(vendor, plain)
 	n.ready(vendor)
 	first := n.sealed("before", 2)
@@ -71,9 +71,9 @@ func TestFullDisk(t *testing.T) {
 	ended := false
 	n.goesOn(steady)
 	select {
-	case <-n.nodes[vendor].done:
+	case <-n.Nodes[vendor].Done:
 		ended = true
-		if code := n.nodes[vendor].cmd.ProcessState.ExitCode(); code != 1 {
+		if code := n.Nodes[vendor].Cmd.ProcessState.ExitCode(); code != 1 {
 			t.Errorf("it ended with exit code %d", code)
 		}
 	default:
@@ -101,7 +101,7 @@ func TestFullDisk(t *testing.T) {
 		n.stop(m)
 	}
 	for _, m := range members {
-		n.qifeng(0, "fsck", "--home", n.home(m))
+		n.qifeng(0, "fsck", "--home", n.Home(m))
 	}
 }
 

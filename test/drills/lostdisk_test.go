@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,19 +16,14 @@ import (
 	"qifeng/evidence"
 	"qifeng/proof"
 	"qifeng/proof/checkpoint"
+	"qifeng/test/testnet"
 )
 
 // qifeng runs a command to its end and returns what it printed.
 func (n *network) qifeng(code int, args ...string) string {
 	n.t.Helper()
-	cmd := exec.Command(plain.path(n.t), append(args, "--lang", "en")...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != code {
-		n.t.Fatalf("qifeng %s: %v, want exit code %d\n%s", strings.Join(args, " "), err, code, &out)
-	}
-	return out.String()
+	r := testnet.Must(n.t, code, append(args, "--lang", "en")...)
+	return r.Out + r.Err
 }
 
 // says runs a command that must end well and print all of words.
@@ -44,15 +38,7 @@ func (n *network) says(out string, words ...string) {
 
 func (n *network) policy() *checkpoint.Policy {
 	n.t.Helper()
-	text, err := os.ReadFile(filepath.Join(n.home(steady), "policy.txt"))
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	p, err := checkpoint.ParsePolicy(text)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return p
+	return testnet.Policy(n.t, filepath.Join(n.Home(steady), "policy.txt"))
 }
 
 // sealed submits contracts and keeps their proofs.
@@ -86,23 +72,23 @@ func TestLostDisk(t *testing.T) {
 	ctx, stopLoad := context.WithCancel(t.Context())
 	loaded := n.load(ctx)
 	dir := filepath.Join(t.TempDir(), "backup")
-	n.says(n.qifeng(0, "backup", "--home", n.home(vendor), "--to", dir), "backed up vendor-a", "WARNING: the backup holds the signing keys")
-	n.says(n.qifeng(2, "backup", "--home", n.home(steady), "--to", dir), "another node")
-	n.says(n.qifeng(0, "backup", "--home", n.home(vendor), "--to", dir), "backed up vendor-a") // only what is new
+	n.says(n.qifeng(0, "backup", "--home", n.Home(vendor), "--to", dir), "backed up vendor-a", "WARNING: the backup holds the signing keys")
+	n.says(n.qifeng(2, "backup", "--home", n.Home(steady), "--to", dir), "another node")
+	n.says(n.qifeng(0, "backup", "--home", n.Home(vendor), "--to", dir), "backed up vendor-a") // only what is new
 	n.says(n.qifeng(0, "restore", "--from", dir, "--check"), "every file is what the manifest says")
 	stopLoad()
 	during := loaded()
 	after := n.sealed("after the backup", 3)
 
-	n.end(n.nodes[vendor], syscall.SIGKILL)
-	if err := os.RemoveAll(n.home(vendor)); err != nil {
+	n.Nodes[vendor].End(n.t, syscall.SIGKILL)
+	if err := os.RemoveAll(n.Home(vendor)); err != nil {
 		t.Fatal(err)
 	}
 	n.damaged(dir)
-	n.says(n.qifeng(0, "restore", "--from", dir, "--home", n.home(vendor)), "put back into", "marked as restored", "not started since", "good: ", "qifeng start --home")
-	n.says(n.qifeng(1, "restore", "--from", dir, "--home", n.home(vendor)), "not empty")
+	n.says(n.qifeng(0, "restore", "--from", dir, "--home", n.Home(vendor)), "put back into", "marked as restored", "not started since", "good: ", "qifeng start --home")
+	n.says(n.qifeng(1, "restore", "--from", dir, "--home", n.Home(vendor)), "not empty")
 	for _, mark := range []string{"data/restored", "data/archive/RESTORED"} {
-		if _, err := os.Stat(filepath.Join(n.home(vendor), mark)); err != nil {
+		if _, err := os.Stat(filepath.Join(n.Home(vendor), mark)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -136,12 +122,12 @@ func TestLostDisk(t *testing.T) {
 	if want := uint64(len(after) + gone); st.Intake.Lost.Records < want {
 		t.Errorf("%d lost records are named, %d were lost", st.Intake.Lost.Records, want)
 	}
-	n.says(n.qifeng(0, "status", "--home", n.home(vendor)), "restored from a backup", "a mirror must answer",
+	n.says(n.qifeng(0, "status", "--home", n.Home(vendor)), "restored from a backup", "a mirror must answer",
 		fmt.Sprintf("batch %d, ledger entry", st.Intake.Lost.Last), "ALARM: gap")
 	n.proved("after the restore")
 	n.once()
 	n.stop(vendor)
-	n.says(n.qifeng(0, "fsck", "--home", n.home(vendor)), "lost when this home was restored", "good: ")
+	n.says(n.qifeng(0, "fsck", "--home", n.Home(vendor)), "lost when this home was restored", "good: ")
 }
 
 // proves holds a proof that was fetched earlier against the policy.
@@ -180,8 +166,8 @@ func (n *network) damaged(dir string) {
 			if err := os.WriteFile(path, bad, 0o600); err != nil {
 				n.t.Fatal(err)
 			}
-			n.says(n.qifeng(1, "restore", "--from", dir, "--home", n.home(vendor)), path, "damaged")
-			if _, err := os.Stat(n.home(vendor)); !errors.Is(err, os.ErrNotExist) {
+			n.says(n.qifeng(1, "restore", "--from", dir, "--home", n.Home(vendor)), path, "damaged")
+			if _, err := os.Stat(n.Home(vendor)); !errors.Is(err, os.ErrNotExist) {
 				n.t.Fatalf("a refused restore leaves a home: %v", err)
 			}
 		}
@@ -206,12 +192,12 @@ func (n *network) once() {
 			n.t.Errorf("an alarm of the restored member: %s", a)
 		}
 	}
-	if files, _ := filepath.Glob(filepath.Join(n.home(vendor), "data", "fraud", "*")); len(files) > 0 {
+	if files, _ := filepath.Glob(filepath.Join(n.Home(vendor), "data", "fraud", "*")); len(files) > 0 {
 		n.t.Errorf("fraud proofs at the restored member: %v", files)
 	}
 	for _, m := range []string{steady, vendor} {
-		n.says(n.qifeng(0, "monitor", "http://"+n.apis[m], "--policy", filepath.Join(n.home(steady), "policy.txt"),
-			"--home", n.home(vendor), "--read-key", filepath.Join(n.home(vendor), "keys", "read.pem"),
+		n.says(n.qifeng(0, "monitor", "http://"+n.APIs[m], "--policy", filepath.Join(n.Home(steady), "policy.txt"),
+			"--home", n.Home(vendor), "--read-key", filepath.Join(n.Home(vendor), "keys", "read.pem"),
 			"--state", filepath.Join(n.t.TempDir(), "state"), "--once", "--entries"), "first")
 	}
 }

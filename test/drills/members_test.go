@@ -43,7 +43,7 @@ func (n *network) load(ctx context.Context) (wait func() []evidence.ID) {
 // guard is the victim's file as it stands on disk.
 func (n *network) guard() (size uint64, at time.Time) {
 	n.t.Helper()
-	raw, err := os.ReadFile(filepath.Join(n.home(victim), "keys", "guard.json"))
+	raw, err := os.ReadFile(filepath.Join(n.Home(victim), "keys", "guard.json"))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -71,12 +71,12 @@ func TestKilledBetweenGuardAndSend(t *testing.T) {
 		for _, times := range []int{1, 2, 7} {
 			p := n.start(victim, faulty, fmt.Sprintf("QIFENG_FAULT_KILL=%s:%d", place, times))
 			select {
-			case <-p.done:
+			case <-p.Done:
 			case <-time.After(90 * time.Second):
 				t.Fatalf("not killed at %s", place)
 			}
-			if s, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGKILL {
-				t.Fatalf("at %s it ended with %v", place, p.cmd.ProcessState)
+			if s, ok := p.Cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGKILL {
+				t.Fatalf("at %s it ended with %v", place, p.Cmd.ProcessState)
 			}
 			kills++
 			size, at := n.guard()
@@ -116,7 +116,7 @@ func TestHomePutBack(t *testing.T) {
 	n.seals(victim)
 	n.stop(victim)
 	old := filepath.Join(t.TempDir(), "copy")
-	if err := os.CopyFS(old, os.DirFS(n.home(victim))); err != nil {
+	if err := os.CopyFS(old, os.DirFS(n.Home(victim))); err != nil {
 		t.Fatal(err)
 	}
 	n.start(victim, plain)
@@ -149,7 +149,7 @@ func TestHomePutBack(t *testing.T) {
 
 	t.Log("marked")
 	n.stop(victim)
-	mark := filepath.Join(n.home(victim), "data", "restored")
+	mark := filepath.Join(n.Home(victim), "data", "restored")
 	if err := os.WriteFile(mark, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -187,15 +187,15 @@ func (n *network) unheard(since time.Time) {
 // putBack replaces the victim's home by a copy, but for its log.
 func (n *network) putBack(from string) {
 	n.t.Helper()
-	log, err := os.ReadFile(filepath.Join(n.home(victim), "log"))
+	log, err := os.ReadFile(filepath.Join(n.Home(victim), "log"))
 	if err == nil {
-		err = os.RemoveAll(n.home(victim))
+		err = os.RemoveAll(n.Home(victim))
 	}
 	if err == nil {
-		err = os.CopyFS(n.home(victim), os.DirFS(from))
+		err = os.CopyFS(n.Home(victim), os.DirFS(from))
 	}
 	if err == nil {
-		err = filepath.WalkDir(filepath.Join(n.home(victim), "keys"), func(path string, d os.DirEntry, err error) error {
+		err = filepath.WalkDir(filepath.Join(n.Home(victim), "keys"), func(path string, d os.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
 				err = os.Chmod(path, 0o600)
 			}
@@ -203,7 +203,7 @@ func (n *network) putBack(from string) {
 		})
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(n.home(victim), "log"), log, 0o600)
+		err = os.WriteFile(filepath.Join(n.Home(victim), "log"), log, 0o600)
 	}
 	if err != nil {
 		n.t.Fatal(err)
@@ -215,7 +215,7 @@ func TestGuardGoneOrForeign(t *testing.T) {
 	asked(t)
 	n := newNetwork(t, plain)
 	n.proved("before")
-	path := filepath.Join(n.home(victim), "keys", "guard.json")
+	path := filepath.Join(n.Home(victim), "keys", "guard.json")
 	n.stop(victim)
 	text, err := os.ReadFile(path)
 	if err != nil {

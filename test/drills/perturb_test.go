@@ -106,7 +106,7 @@ func (p *perturbed) rest(d time.Duration) { time.Sleep(d) }
 
 // load submits, again and again with the same bytes until there is a receipt.
 func (p *perturbed) load(ctx context.Context, worker int) {
-	c, err := client.New("http://"+p.apis[vendor], client.Options{Attempts: 1, Timeout: 5 * time.Second})
+	c, err := client.New("http://"+p.APIs[vendor], client.Options{Attempts: 1, Timeout: 5 * time.Second})
 	if err != nil {
 		p.t.Error(err)
 		return
@@ -154,7 +154,7 @@ func (p *perturbed) take(answer *client.Submitted, req *evidence.Request) {
 // watch looks at a member's newest checkpoint, and holds it against all that
 // was ever shown.
 func (p *perturbed) watch(ctx context.Context, member string) {
-	c, err := client.New("http://"+p.apis[member], client.Options{Attempts: 1, Timeout: 2 * time.Second})
+	c, err := client.New("http://"+p.APIs[member], client.Options{Attempts: 1, Timeout: 2 * time.Second})
 	if err != nil {
 		p.t.Error(err)
 		return
@@ -237,7 +237,7 @@ func (p *perturbed) hurt() recovery {
 	switch n := p.r.IntN(100); {
 	case n < 30:
 		rec.kind = "kill"
-		p.end(p.nodes[a], syscall.SIGKILL)
+		p.Nodes[a].End(p.t, syscall.SIGKILL)
 		p.rest(lasts)
 	case n < 50:
 		rec.kind = "pause"
@@ -263,15 +263,15 @@ func (p *perturbed) hurt() recovery {
 		}
 	default:
 		rec.kind, rec.victim = "kill-two", a+", "+b
-		p.end(p.nodes[a], syscall.SIGKILL)
-		p.end(p.nodes[b], syscall.SIGKILL)
+		p.Nodes[a].End(p.t, syscall.SIGKILL)
+		p.Nodes[b].End(p.t, syscall.SIGKILL)
 		p.rest(lasts)
 		hurt = append(hurt, b)
 	}
 	mend, sealed := time.Now(), p.newest()
 	for _, m := range hurt {
 		select {
-		case <-p.nodes[m].done:
+		case <-p.Nodes[m].Done:
 			p.start(m, plain)
 		default:
 		}
@@ -324,13 +324,13 @@ func longest(events []time.Time, from, to time.Time) (gap time.Duration) {
 }
 
 func (p *perturbed) pause(m string) {
-	if err := p.nodes[m].cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := p.Nodes[m].Cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		p.t.Error(err)
 	}
 }
 
 func (p *perturbed) proceed(m string) {
-	if err := p.nodes[m].cmd.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := p.Nodes[m].Cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		p.t.Error(err)
 	}
 }
@@ -348,7 +348,7 @@ func (p *perturbed) judge(seed uint64, took time.Duration, got []recovery) {
 	p.oldProofs(ctx)
 	p.eventually(60*time.Second, "one size and one root at all members", func() error {
 		for _, m := range members {
-			c, err := client.New("http://"+p.apis[m], client.Options{Attempts: 3, Timeout: 5 * time.Second})
+			c, err := client.New("http://"+p.APIs[m], client.Options{Attempts: 3, Timeout: 5 * time.Second})
 			if err != nil {
 				return err
 			}
@@ -375,7 +375,7 @@ func (p *perturbed) judge(seed uint64, took time.Duration, got []recovery) {
 		p.stop(m)
 	}
 	for _, m := range members {
-		p.qifeng(0, "fsck", "--home", p.home(m))
+		p.qifeng(0, "fsck", "--home", p.Home(m))
 	}
 	p.report(seed, took, got)
 }
@@ -411,7 +411,7 @@ func (p *perturbed) keptAll(ctx context.Context) {
 func (p *perturbed) oldProofs(ctx context.Context) {
 	sizes := slices.Sorted(maps.Keys(p.roots))
 	newest := sizes[len(sizes)-1]
-	read, err := gm.LoadPrivateKey(filepath.Join(p.home(vendor), "keys", "read.pem"))
+	read, err := gm.LoadPrivateKey(filepath.Join(p.Home(vendor), "keys", "read.pem"))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -421,7 +421,7 @@ func (p *perturbed) oldProofs(ctx context.Context) {
 		}
 	}
 	for i, m := range members {
-		c, err := client.New("http://"+p.apis[m], client.Options{Attempts: 3, Timeout: 5 * time.Second, KeyID: httpsig.KeyID(vendor, "read"), Signer: read})
+		c, err := client.New("http://"+p.APIs[m], client.Options{Attempts: 3, Timeout: 5 * time.Second, KeyID: httpsig.KeyID(vendor, "read"), Signer: read})
 		if err != nil {
 			p.t.Fatal(err)
 		}

@@ -41,9 +41,9 @@ func TestRunbookCorruptFile(t *testing.T) {
 	n.ready(vendor)
 	records := n.sealed("preserved", 4)
 	backup := filepath.Join(t.TempDir(), "backup")
-	n.qifeng(0, "backup", "--home", n.home(vendor), "--to", backup)
+	n.qifeng(0, "backup", "--home", n.Home(vendor), "--to", backup)
 	n.stop(vendor)
-	home, data := n.home(vendor), filepath.Join(n.home(vendor), "data")
+	home, data := n.Home(vendor), filepath.Join(n.Home(vendor), "data")
 	holds := func() {
 		t.Helper()
 		n.qifeng(0, "fsck", "--home", home)
@@ -112,7 +112,7 @@ func TestRunbookLostKey(t *testing.T) {
 	n := newNetwork(t, plain)
 	n.ready(vendor)
 	records := n.sealed("with the old key", 2)
-	home, out := n.home(vendor), filepath.Join(t.TempDir(), "orders.pem")
+	home, out := n.Home(vendor), filepath.Join(t.TempDir(), "orders.pem")
 
 	t.Log("a submit key")
 	n.qifeng(0, "key", "revoke", "submit", "--home", home)
@@ -131,7 +131,7 @@ func TestRunbookLostKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.qifeng(0, "submit", doc, "--home", home, "--key", out, "--wait")
-	n.qifeng(0, "verify", doc, "--policy", filepath.Join(n.home(steady), "policy.txt"))
+	n.qifeng(0, "verify", doc, "--policy", filepath.Join(n.Home(steady), "policy.txt"))
 	for id := range records {
 		n.holds(t.Context(), id) // what the old key submitted stays proved
 	}
@@ -149,8 +149,8 @@ func TestRunbookLostKey(t *testing.T) {
 		}
 		n.says(n.qifeng(1, "fsck", "--home", home), "wrong: keys/"+name)
 		n.start(vendor, plain)
-		<-n.nodes[vendor].done
-		if log, err := os.ReadFile(n.nodes[vendor].log); err != nil || !bytes.Contains(log, []byte(name)) {
+		<-n.Nodes[vendor].Done
+		if log, err := os.ReadFile(n.Nodes[vendor].Log); err != nil || !bytes.Contains(log, []byte(name)) {
 			t.Errorf("it ends without naming %s: %v", name, err)
 		}
 		n.goesOn(steady)

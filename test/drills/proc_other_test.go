@@ -1,7 +1,0 @@
-//go:build !linux
-
-package drills
-
-import "syscall"
-
-func dieWithTest() *syscall.SysProcAttr { return nil }

@@ -119,7 +119,9 @@ func TestConflictIsSeenAndResumed(t *testing.T) {
 	if a.Head() != size || err != nil || len(list) != 1 || string(list[0].Receipt) != "a receipt" || a.Status()[0].Alarm != "" {
 		t.Errorf("head %d of %d, %+v, %v", a.Head(), size, list, err)
 	}
-	poll(t, "the requests are taken", func() bool { return !exists(filepath.Join(a.resume, "tsa")) && !exists(filepath.Join(a.resume, "unknown")) })
+	poll(t, "the requests are taken", func() bool {
+		return !exists(filepath.Join(a.resume, "tsa")) && !exists(filepath.Join(a.resume, "unknown"))
+	})
 	if !exists(filepath.Join(a.resume, "NOT-A-NAME")) {
 		t.Error("a file that is no request was removed")
 	}

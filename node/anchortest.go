@@ -17,7 +17,9 @@ import (
 	"qifeng/api/client"
 	"qifeng/proof"
 	"qifeng/proof/checkpoint"
+	"qifeng/proof/fabric"
 	"qifeng/proof/merkle"
+	"qifeng/proof/timestamp"
 )
 
 func (a *app) anchorTestCmd() *cobra.Command {
@@ -195,12 +197,14 @@ func hintFor(err error) (zh, en string) {
 		return "连接被拒绝：服务是否在运行，url（或 endpoint）是否正确", "the connection was refused: does it run, and is url (or endpoint) right"
 	case client.HasCode(err, "signature-missing"):
 		return "生成并登记读取密钥：qifeng key new read，再 qifeng key register --purpose read", "make and register a read key: qifeng key new read, then qifeng key register --purpose read"
+	case strings.Contains(text, "application/timestamp-reply"):
+		return "该地址不是时间戳机构：检查 url 的路径", "this address is no time-stamp authority: see the path in url"
+	case errors.Is(err, proof.ErrAnchor), errors.Is(err, timestamp.ErrToken), errors.Is(err, fabric.ErrReceipt), errors.Is(err, checkpoint.ErrTampered):
+		return "回执不由所配的根签发：与该机构核对根证书（或 vkey），再运行 qifeng anchor roots --force", "the receipt is not by the roots that are configured: compare root certificates (or vkey) with its operator, then qifeng anchor roots --force"
 	case strings.Contains(text, "401") || strings.Contains(text, "403"):
 		return "服务拒绝了我们的身份：检查 user 与 password_file；见证人：请其登记本日志的密钥", "it refuses who we are: see user and password_file; at a witness, have it register the keys of this log"
 	case strings.Contains(text, "404"):
 		return "该地址没有此服务，或见证人未登记本日志：检查 url；见证人：请其登记本日志的密钥", "there is no such service at this address, or the witness does not know this log: see url; have it register the keys of this log"
-	case errors.Is(err, proof.ErrAnchor):
-		return "回执不由所配的根签发：与该机构核对根证书（或 vkey），再运行 qifeng anchor roots --force", "the receipt is not by the roots that are configured: compare root certificates (or vkey) with its operator, then qifeng anchor roots --force"
 	case errors.Is(err, anchor.ErrRefused):
 		return "重试无用，须由对方的运维处理，见上", "to try again does not help; its operator must act, as said above"
 	}

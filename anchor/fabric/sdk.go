@@ -192,6 +192,8 @@ func sdkError(e *sdkwire.Error) error {
 		return fmt.Errorf("%w: %w", ErrUnknown, e)
 	case sdkwire.Timeout:
 		return fmt.Errorf("%w: %w", context.DeadlineExceeded, e)
+	case sdkwire.Apart:
+		return fmt.Errorf("%w: %w", ErrApart, e)
 	case sdkwire.Rejected:
 		return &Rejection{Messages: e.Messages}
 	case sdkwire.Config:

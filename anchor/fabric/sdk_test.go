@@ -28,22 +28,27 @@ func sdkProgram(t *testing.T) string {
 }
 
 // connectionProfile writes what an operator of an older network has: a common
-// connection profile.
-func connectionProfile(t *testing.T, n *fabricnet.Net) string {
+// connection profile. The first organisation's peer is reached at endpoint, if it
+// is not "", and alone tells of commits.
+func connectionProfile(t *testing.T, n *fabricnet.Net, endpoint string) string {
 	t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 1.0.0\nclient:\n  organization: %s\nchannels:\n  %s:\n    peers:\n", n.Organisations[0].Name, n.Channel)
-	for _, o := range n.Organisations {
-		fmt.Fprintf(&b, "      %s: {endorsingPeer: true, chaincodeQuery: true, ledgerQuery: true, eventSource: true}\n", o.Peer.Endpoint)
+	for i, o := range n.Organisations {
+		fmt.Fprintf(&b, "      %q: {endorsingPeer: true, chaincodeQuery: true, ledgerQuery: true, eventSource: %t}\n", o.Peer.Endpoint, i == 0)
 	}
 	b.WriteString("organizations:\n")
 	for _, o := range n.Organisations {
 		fmt.Fprintf(&b, "  %s:\n    mspid: %s\n    cryptoPath: /nonexistent\n    peers: [%q]\n", o.Name, o.MSP, o.Peer.Endpoint)
 	}
 	b.WriteString("peers:\n")
-	for _, o := range n.Organisations {
+	for i, o := range n.Organisations {
+		at := o.Peer.Endpoint
+		if i == 0 && endpoint != "" {
+			at = endpoint
+		}
 		fmt.Fprintf(&b, "  %q:\n    url: grpcs://%s\n    grpcOptions: {ssl-target-name-override: %q, fail-fast: false}\n    tlsCACerts: {path: %q}\n",
-			o.Peer.Endpoint, o.Peer.Endpoint, o.Peer.TLSName, o.Peer.TLSCA)
+			o.Peer.Endpoint, at, o.Peer.TLSName, o.Peer.TLSCA)
 	}
 	b.WriteString("orderers:\n")
 	for _, o := range n.Orderers {
@@ -57,12 +62,12 @@ func connectionProfile(t *testing.T, n *fabricnet.Net) string {
 	return path
 }
 
-// sdkOf reaches a network through fabric-sdk-go.
-func sdkOf(t *testing.T, n *fabricnet.Net, program string) *sdkNetwork {
+// sdkOf reaches a network through fabric-sdk-go; endpoint as in connectionProfile.
+func sdkOf(t *testing.T, n *fabricnet.Net, program, endpoint string) *sdkNetwork {
 	t.Helper()
 	user := n.Organisations[0].User
 	net, err := OpenSDK(SDK{Program: program, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Open: sdkwire.Open{Profile: connectionProfile(t, n), Certificate: user.Certificate, Key: user.Key, Channel: n.Channel, Chaincode: n.Chaincode}})
+		Open: sdkwire.Open{Profile: connectionProfile(t, n, endpoint), Certificate: user.Certificate, Key: user.Key, Channel: n.Channel, Chaincode: n.Chaincode}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +79,7 @@ func sdkOf(t *testing.T, n *fabricnet.Net, program string) *sdkNetwork {
 // killed, and a call given up.
 func TestSDKReads(t *testing.T) {
 	n := fabricnet.Start(t, fabricnet.Options{LowS: true})
-	net := sdkOf(t, n, sdkProgram(t))
+	net := sdkOf(t, n, sdkProgram(t), "")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 
@@ -121,7 +126,7 @@ func TestSDKReads(t *testing.T) {
 // TestSDKHighS: the certificate that the SDK cannot handle is named, with the mend.
 func TestSDKHighS(t *testing.T) {
 	n := fabricnet.Start(t, fabricnet.Options{HighS: true})
-	net := sdkOf(t, n, sdkProgram(t))
+	net := sdkOf(t, n, sdkProgram(t), "")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := net.Evaluate(ctx, "cscc", []byte("GetConfigBlock"), []byte(n.Channel))

@@ -26,13 +26,23 @@ func wireError(err error) *sdkwire.Error {
 	case errors.As(err, new(unknownError)):
 		e.Kind = sdkwire.Unknown
 	default:
+		s, known := status.FromError(err)
 		if e.Messages = chaincodeMessages(err); len(e.Messages) > 0 {
 			e.Kind = sdkwire.Rejected
-		} else if s, ok := status.FromError(err); ok && s.Group == status.ClientStatus && s.Code == status.Timeout.ToInt32() {
+		} else if known && s.Group == status.ClientStatus && s.Code == status.Timeout.ToInt32() {
 			e.Kind = sdkwire.Timeout
+		} else if known && apart(s) {
+			e.Kind = sdkwire.Apart
 		}
 	}
 	return e
+}
+
+// apart reports whether peers answered that do not agree, or whether those that
+// discovery knows at this moment do not suffice.
+func apart(s *status.Status) bool {
+	return s.Group == status.EndorserClientStatus && s.Code == status.EndorsementMismatch.ToInt32() ||
+		s.Group == status.DiscoveryServerStatus && s.Code == status.QueryEndorsers.ToInt32()
 }
 
 // chaincodeMessages returns what the chaincode said on each peer that refused.

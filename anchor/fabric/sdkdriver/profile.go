@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
@@ -10,6 +13,10 @@ import (
 // maxProfile bounds a connection profile: names and certificates of a few dozen
 // organisations.
 const maxProfile = 4 << 20
+
+// connecting is how long the SDK tries to reach a server. One that is up answers
+// within a few round trips and a TLS handshake.
+const connecting = 5 * time.Second
 
 // profile is a connection profile with what this program needs to be there.
 type profile struct {
@@ -20,7 +27,11 @@ type profile struct {
 
 // loadProfile reads a connection profile and mends what fabric-sdk-go's defaults
 // get wrong: discovery asks one peer (with more, 36 of 88 first calls failed of a
-// race, measured with 1.0.0 and the commit of 2022 in use).
+// race, measured with 1.0.0 and the commit of 2022 in use); and the orderers are
+// said to be the channel's, if the profile does not say which ones are: the SDK
+// looks for them in a part of the channel's configuration that is empty where each
+// organisation lists its own; and a server that is down is given up before the
+// deadline of most calls, not after the SDK's own 10 and 15 s.
 func loadProfile(path, channel, organisation string) (*profile, error) {
 	st, err := os.Stat(path)
 	if err != nil {
@@ -37,7 +48,8 @@ func loadProfile(path, channel, organisation string) (*profile, error) {
 	if err := yaml.Unmarshal(raw, &root); err != nil {
 		return nil, configErrorf("the connection profile %s: %v", path, err)
 	}
-	if section(root, "orderers") == nil {
+	orderers := section(root, "orderers")
+	if len(orderers) == 0 {
 		return nil, configErrorf("the connection profile %s lists no orderers: fabric-sdk-go finds none by itself; add a section orderers", path)
 	}
 	if organisation == "" {
@@ -55,10 +67,20 @@ func loadProfile(path, channel, organisation string) (*profile, error) {
 	if len(p.peers) == 0 {
 		return nil, configErrorf("the connection profile %s lists no peers of organisation %s", path, organisation)
 	}
-	policies := ensure(ensure(ensure(root, "channels"), channel), "policies")
+	of := ensure(ensure(root, "channels"), channel)
+	if list, _ := of["orderers"].([]any); len(list) == 0 {
+		of["orderers"] = slices.Sorted(maps.Keys(orderers))
+	}
+	policies := ensure(of, "policies")
 	ensure(policies, "discovery")["maxTargets"] = 1
 	ensure(policies, "queryChannelConfig")["maxTargets"] = 1
 	ensure(policies, "queryChannelConfig")["minResponses"] = 1
+	for _, kind := range []string{"peer", "orderer"} {
+		timeout := ensure(ensure(ensure(root, "client"), kind), "timeout")
+		if timeout["connection"] == nil {
+			timeout["connection"] = connecting.String()
+		}
+	}
 	if p.text, err = yaml.Marshal(root); err != nil {
 		return nil, fmt.Errorf("writing the connection profile: %w", err)
 	}

@@ -75,6 +75,7 @@ const (
 	Unknown  Kind = "unknown"  // the transaction may be committed or not
 	Timeout  Kind = "timeout"  // nothing was handed over in time
 	Rejected Kind = "rejected" // the chaincode ran and refused
+	Apart    Kind = "apart"    // the peers differ, or are not enough, which may pass
 	Config   Kind = "config"   // only an operator can mend it
 )
 

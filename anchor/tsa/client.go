@@ -176,8 +176,8 @@ func (e *ClockError) Error() string {
 	if e.Theirs.Before(e.Ours) {
 		side = "behind"
 	}
-	return fmt.Sprintf("the clock of the authority says %s, that of this machine %s: it is %v %s ours, beyond the bound of %v; check this machine's clock first",
-		e.Theirs.UTC().Format(time.RFC3339Nano), e.Ours.UTC().Format(time.RFC3339Nano), e.Off.Round(time.Millisecond), side, e.Bound)
+	return fmt.Sprintf("the authority's clock is %v %s ours, beyond the bound of %v; check this machine's clock first",
+		e.Off.Round(time.Second), side, e.Bound)
 }
 
 // Put implements [anchor.Anchor]. An authority keeps nothing, so a Put that is repeated gives another token of the same note.

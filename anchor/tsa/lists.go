@@ -56,14 +56,15 @@ func (c *Client) addList(ctx context.Context, token, note []byte, u string) ([]b
 		return nil, err
 	}
 	with, err := timestamp.AddLists(token, [][]byte{raw})
-	if err == nil {
-		_, err = timestamp.Verify(with, note, &c.cfg.Authority)
-	}
 	if err != nil {
 		c.forget(u)
 		return nil, err
 	}
-	return with, nil
+	t, err := timestamp.Verify(with, note, &c.cfg.Authority)
+	if err != nil || t.Revoked == timestamp.NotChecked { // or it has run out in between
+		c.forget(u)
+	}
+	return with, err
 }
 
 // list gets a list from its address, or from lately.

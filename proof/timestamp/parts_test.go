@@ -2,6 +2,7 @@ package timestamp
 
 import (
 	"math/big"
+	"os"
 	"testing"
 	"time"
 
@@ -108,6 +109,19 @@ func FuzzParts(f *testing.F) {
 	f.Add([]byte("\x30\x09\x02\x01\x02\x80\x01\x03\x81\x01\x04"))
 	f.Add([]byte("\x30\x03\x81\x01\xff"))
 	f.Add([]byte("\x30\x0b\xa0\x09\xa0\x07\x86\x05http:"))
+	for _, name := range []string{"rsa", "ecdsa", "sm2"} {
+		token, err := os.ReadFile("testdata/" + name + ".token.der")
+		if err != nil {
+			f.Fatal(err)
+		}
+		sd, err := parseSignedData(token)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, part := range [][]byte{sd.content, sd.certificates, sd.lists[0], sd.signer.attributes[oidSigningCertificateV2.String()]} {
+			f.Add(part)
+		}
+	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if got, err := parseTime(string(in)); err == nil && got.Year() > 9999 {
 			t.Fatalf("%v", got)

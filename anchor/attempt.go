@@ -285,6 +285,9 @@ func (w *worker) alarm(c *Conflict, cp Checkpoint, took time.Duration) pause {
 // keepAlarm makes an alarm durable. Until it is, nothing else is done; a write
 // that failed may have been kept, and is not doubled.
 func (w *worker) keepAlarm() error {
+	if err := w.s.store.settle(); err != nil {
+		return err
+	}
 	last, err := w.s.store.lastAlarm(w.name)
 	if err != nil {
 		return err

@@ -241,6 +241,9 @@ var ErrNoAlarm = errors.New("no alarm is open")
 func (s *Service) Resume(name string) error {
 	s.resuming.Lock()
 	defer s.resuming.Unlock()
+	if err := s.store.settle(); err != nil {
+		return fmt.Errorf("resuming anchor %s: %w", name, err)
+	}
 	a, err := s.store.lastAlarm(name)
 	if err != nil {
 		return fmt.Errorf("resuming anchor %s: %w", name, err)

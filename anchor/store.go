@@ -26,16 +26,17 @@ import (
 // that worker is stopped by an alarm.
 //
 // A write that failed may have been kept or not, and goleveldb takes no other
-// after it. The next call opens the database again and so finds out, in the way
-// that a start does.
+// after it. So settle opens the database again and finds out, in the way that a
+// start does; on a disk that is still full it is then read, and not written.
 type store struct {
 	dir, chain string
 	log        *slog.Logger
+	open       func(storage.Storage, *opt.Options) (*leveldb.DB, error) // leveldb.Open, but in tests
 
 	mu     sync.RWMutex // guards what follows; held for reading while the database is used
 	db     *leveldb.DB  // nil while it could not be opened again
 	files  storage.Storage
-	failed bool // a write has failed since it was opened
+	failed bool // a write has failed since it was opened, or it is open for reading only
 	closed bool
 }
 
@@ -49,27 +50,27 @@ func openStore(dir, chain string, log *slog.Logger) (*store, error) {
 	if err := syncFolder(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("making the folder of the anchor store: %w", err)
 	}
-	s := &store{dir: dir, chain: chain, log: log}
-	if err := s.open(); err != nil {
+	s := &store{dir: dir, chain: chain, log: log, open: leveldb.Open}
+	if err := s.start(); err != nil {
 		return nil, fmt.Errorf("opening the anchor store %s: %w", dir, err)
 	}
 	return s, nil
 }
 
-// open opens the database. Where its log does not read to the end it is opened
+// start opens the database. Where its log does not read to the end it is opened
 // once more without what cannot be read: after a power cut that is a write that
 // was not synced, and nobody relied on it. Which of the two it was nobody can
 // say, so it is told; a receipt that is missing from the middle is found when the
 // next one is read.
-func (s *store) open() error {
+func (s *store) start() error {
 	if err := removeUnborn(s.dir); err != nil {
 		return err
 	}
-	err := s.openWith(opt.DefaultStrict | opt.StrictJournal)
+	err := s.openWith(opt.Options{Strict: opt.DefaultStrict | opt.StrictJournal})
 	var corrupted *lerrors.ErrCorrupted
 	if errors.As(err, &corrupted) {
 		torn := err
-		if err = s.openWith(opt.DefaultStrict); err == nil {
+		if err = s.openWith(opt.Options{Strict: opt.DefaultStrict}); err == nil {
 			s.log.Warn("the log of the anchor store did not read to the end; what was not synced before a power cut is gone, "+
 				"or the file is damaged", "folder", s.dir, "error", torn)
 		}
@@ -83,16 +84,17 @@ func (s *store) open() error {
 	return nil
 }
 
-func (s *store) openWith(strict opt.Strict) error {
-	files, err := storage.OpenFile(s.dir, false)
+func (s *store) openWith(o opt.Options) error {
+	files, err := storage.OpenFile(s.dir, o.ReadOnly)
 	if err != nil {
 		return err
 	}
-	db, err := leveldb.Open(files, &opt.Options{Strict: strict, WriteBuffer: writeBuffer, BlockCacheCapacity: blockCache})
+	o.WriteBuffer, o.BlockCacheCapacity = writeBuffer, blockCache
+	db, err := s.open(files, &o)
 	if err != nil {
 		return errors.Join(err, files.Close())
 	}
-	s.db, s.files, s.failed = db, files, false
+	s.db, s.files, s.failed = db, files, o.ReadOnly
 	return nil
 }
 
@@ -144,32 +146,50 @@ func (s *store) close() error {
 	return s.shut()
 }
 
-// use calls f with the database open.
-func (s *store) use(f func(db *leveldb.DB) error) error {
-	s.mu.RLock()
-	if s.db != nil && !s.failed && !s.closed {
-		defer s.mu.RUnlock()
-		return f(s.db)
-	}
-	s.mu.RUnlock()
+// settle finds out what a failed write has left.
+func (s *store) settle() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	switch {
+	case s.closed:
 		return errClosed
+	case s.db != nil && !s.failed:
+		return nil
 	}
-	if s.failed || s.db == nil {
-		if err := s.shut(); err != nil {
-			s.log.Warn("closing the anchor store after a failed write", "error", err)
+	if err := s.shut(); err != nil {
+		s.log.Warn("closing the anchor store after a failed write", "error", err)
+	}
+	err := s.start()
+	if err == nil {
+		return nil
+	}
+	if err := s.openWith(opt.Options{Strict: opt.DefaultStrict, ReadOnly: true}); err == nil {
+		return nil
+	}
+	return fmt.Errorf("opening the anchor store again after a failed write: %w", err)
+}
+
+// use calls f with the database open.
+func (s *store) use(f func(db *leveldb.DB) error) error {
+	for range 2 {
+		s.mu.RLock()
+		if s.db != nil && !s.closed {
+			defer s.mu.RUnlock()
+			return f(s.db)
 		}
-		if err := s.open(); err != nil {
-			return fmt.Errorf("opening the anchor store again after a failed write: %w", err)
+		s.mu.RUnlock()
+		if err := s.settle(); err != nil {
+			return err
 		}
 	}
-	return f(s.db)
+	return errClosed
 }
 
 // write makes a batch durable, between the two places.
 func (s *store) write(b *leveldb.Batch, before, after string) error {
+	if err := s.settle(); err != nil {
+		return err
+	}
 	err := s.use(func(db *leveldb.DB) error {
 		if err := point(before); err != nil {
 			return err

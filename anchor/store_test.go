@@ -9,9 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+	"github.com/syndtr/goleveldb/leveldb/storage"
 	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"qifeng/proof"
@@ -293,6 +296,9 @@ func TestWriteFails(t *testing.T) {
 		if _, err := s.covering("a-2", 1); err != nil {
 			t.Errorf("reading after it: %v", err)
 		}
+		if err := s.settle(); err != nil {
+			t.Error(err)
+		}
 		if kept, err := s.covering("a-1", r.Size); err != nil || (kept != nil) != (at == pointStored) {
 			t.Errorf("what was kept: %+v, %v", kept, err)
 		}
@@ -310,6 +316,29 @@ func TestWriteFails(t *testing.T) {
 	}
 	if err := s.putReceipt(filler("a-1", 52)); err != nil {
 		t.Errorf("writing after it: %v", err)
+	}
+
+	// While the disk stays full it cannot be opened for writing, and is read.
+	s.open = func(files storage.Storage, o *opt.Options) (*leveldb.DB, error) {
+		if !o.ReadOnly {
+			return nil, syscall.ENOSPC
+		}
+		return leveldb.Open(files, o)
+	}
+	if err := s.db.SetReadOnly(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := s.putReceipt(filler("a-1", 53)); !errors.Is(err, leveldb.ErrReadOnly) {
+			t.Fatalf("writing to a full disk: %v", err)
+		}
+		if r, err := s.newest("a-1"); err != nil || r.Size != filler("a-1", 52).Size {
+			t.Errorf("reading from a full disk: %+v, %v", r, err)
+		}
+	}
+	s.open = leveldb.Open
+	if err := s.putReceipt(filler("a-1", 53)); err != nil {
+		t.Errorf("writing when there is room again: %v", err)
 	}
 	if err := s.close(); err != nil {
 		t.Error(err)

@@ -79,6 +79,9 @@ type known struct {
 
 // known reads the store, and shows it in the status.
 func (w *worker) known() (*known, error) {
+	if err := w.s.store.settle(); err != nil {
+		return nil, err
+	}
 	newest, err := w.s.store.newest(w.name)
 	if err != nil {
 		return nil, err

@@ -299,20 +299,16 @@ func (a *archiveRun) read(n int64) {
 // file reads a batch file. again says that the batch is in a file before it too, so
 // that the index has it from there.
 func (a *archiveRun) file(path string, seq uint64, again bool) (*batchFile, error) {
-	f, err := os.Open(path)
+	f, size, err := opened(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
 	j := *a.judge
 	if again {
 		j.index = nil
 	}
-	b, err := j.readBatch(a.c.rel(path), f, st.Size(), seq)
+	b, err := j.readBatch(a.c.rel(path), f, size, seq)
 	if err != nil {
 		return nil, err
 	}
@@ -320,11 +316,11 @@ func (a *archiveRun) file(path string, seq uint64, again bool) (*batchFile, erro
 	a.c.statements.Add(b.statements)
 	a.c.receipts.Add(b.receipts)
 	a.c.batches.Add(1)
-	a.c.bytes.Add(uint64(st.Size()))
+	a.c.bytes.Add(uint64(size))
 	if a.index != nil && b.newest > 0 {
 		a.index.see(place{seq: seq, offset: uint32(b.newest)})
 	}
-	a.read(st.Size())
+	a.read(size)
 	return b, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
 
 	lvjournal "github.com/syndtr/goleveldb/leveldb/journal"
@@ -98,25 +97,21 @@ func (j *joiner) end(s *readStorage) error {
 
 // checkLog reads a log and gives each record to take, if that is not nil.
 func (c *checker) checkLog(path string, take func([]byte) error) error {
-	f, err := os.Open(path)
+	f, size, err := opened(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	bad, why, err := badChunk(f, st.Size(), take)
+	bad, why, err := badChunk(f, size, take)
 	if err != nil || bad < 0 {
 		return reading(path, err)
 	}
 	if errors.Is(why, errCut) {
-		if why, err = reallyCut(f, st.Size(), bad); err != nil {
+		if why, err = reallyCut(f, size, bad); err != nil {
 			return reading(path, err)
 		}
 	}
-	return c.tornOr(path, f, st.Size(), bad, why, CodeStore)
+	return c.tornOr(path, f, size, bad, why, CodeStore)
 }
 
 // reallyCut looks closer at a chunk that claims more bytes than there are: its

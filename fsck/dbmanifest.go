@@ -102,7 +102,7 @@ const tableMagic = "\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 // a checksum: two places of blocks (offset and length each, the rest zeros) and
 // the magic number.
 func (c *checker) checkTable(path string, size uint64) error {
-	f, err := os.Open(path)
+	f, there, err := opened(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return wrong(CodeStore, c.rel(path), "the manifest names this table, and it is missing")
 	}
@@ -110,15 +110,11 @@ func (c *checker) checkTable(path string, size uint64) error {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if uint64(st.Size()) != size || size < 48 {
-		return wrong(CodeStore, c.rel(path), "the table has %d bytes, the manifest says %d", st.Size(), size)
+	if uint64(there) != size || size < 48 {
+		return wrong(CodeStore, c.rel(path), "the table has %d bytes, the manifest says %d", there, size)
 	}
 	var foot [48]byte
-	if _, err := f.ReadAt(foot[:], st.Size()-48); err != nil {
+	if _, err := f.ReadAt(foot[:], there-48); err != nil {
 		return reading(path, err)
 	}
 	if err := tableFooter(foot[:], size); err != nil {

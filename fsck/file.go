@@ -28,6 +28,18 @@ func (c *checker) readSmall(path string) ([]byte, error) {
 	return b, err
 }
 
+// opened opens a file and asks for its size.
+func opened(path string) (f *os.File, size int64, err error) {
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, st.Size(), nil
+}
+
 // rel names a file as a report does.
 func (c *checker) rel(path string) string {
 	if r, err := filepath.Rel(c.home.Dir, path); err == nil && filepath.IsLocal(r) {

@@ -66,7 +66,7 @@ func runBlocks(entries uint64) uint64 { return (entries + runPer - 1) / runPer }
 // openRun reads block 0.
 func (x *index) openRun(number uint64) (*indexRun, error) {
 	r := &indexRun{c: x.c, path: filepath.Join(x.dir, runName(number)), number: number}
-	f, err := os.Open(r.path)
+	f, size, err := opened(r.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, r.wrong("there is no such file, and the list of the index names it")
 	}
@@ -74,11 +74,7 @@ func (x *index) openRun(number uint64) (*indexRun, error) {
 		return nil, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	r.size = st.Size()
+	r.size = size
 	b := make([]byte, runBlock)
 	if r.size < runBlock {
 		return nil, r.wrong("it has %d bytes", r.size)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -73,25 +72,21 @@ func (b *blocks) ours(raw []byte) error {
 func (b *blocks) walFile(path string) (err error) {
 	c := b.c
 	defer caught(&err, CodeWAL, c.rel(path))
-	f, err := os.Open(path)
+	f, size, err := opened(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	for off := int64(0); ; {
-		bad, why, err := badMessage(f, off, st.Size(), b.ours)
+		bad, why, err := badMessage(f, off, size, b.ours)
 		if err != nil || bad < 0 {
 			return reading(path, err)
 		}
-		next, err := nextMessage(f, bad, st.Size())
+		next, err := nextMessage(f, bad, size)
 		if err != nil {
 			return reading(path, err)
 		}
-		cut, other, err := cutMessage(f, bad, next, st.Size())
+		cut, other, err := cutMessage(f, bad, next, size)
 		if err != nil {
 			return reading(path, err)
 		}
@@ -99,7 +94,7 @@ func (b *blocks) walFile(path string) (err error) {
 			why = other
 		}
 		if !cut {
-			return c.tornOr(path, f, st.Size(), bad, why, CodeWAL)
+			return c.tornOr(path, f, size, bad, why, CodeWAL)
 		}
 		n := c.note(NoteWALGoneOn, c.rel(path), "%d bytes of a message", next-bad)
 		n.Places = append(n.Places, Place{"offset", uint64(bad)})

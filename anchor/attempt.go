@@ -139,7 +139,10 @@ func (w *worker) attempt(ctx context.Context, k *known, cp Checkpoint) pause {
 	var conflict *Conflict
 	switch {
 	case err == nil:
-		w.next, w.backoff, w.told = began.Add(w.every), 0, ""
+		if w.backoff > 0 {
+			w.log.Info("an anchor works again", "size", cp.Size)
+		}
+		w.next, w.backoff = began.Add(w.every), 0
 		w.s.cfg.Observe(Event{Name: w.name, Kind: w.kind, What: Succeeded, Size: cp.Size, Took: took})
 		return pause{}
 	case errors.As(err, &conflict):
@@ -179,7 +182,7 @@ func (w *worker) bring(ctx context.Context, k *known, cp Checkpoint) error {
 	if err := w.s.store.putReceipt(r); err != nil {
 		return err
 	}
-	w.log.Info("a checkpoint is anchored", "size", r.Size)
+	w.log.Debug("a checkpoint is anchored", "size", r.Size)
 	w.update(func(st *Status) {
 		st.Size, st.StoredAt, st.Time = r.Size, r.StoredAt, r.Time
 		st.Pending, st.Attempts, st.LastError, st.Hanging = 0, 0, "", false

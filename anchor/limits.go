@@ -19,6 +19,9 @@ const (
 	// firstBackoff is the pause after a first failure; it doubles up to the
 	// cadence, so that what returns has the newest checkpoint within one.
 	firstBackoff = time.Second
+	// logEvery is how often a failure that lasts is logged: status has it all the
+	// time, and a log of an outage over the weekend must not bury all else.
+	logEvery = 10 * time.Minute
 	// grace is how long after its deadline, or after the end of the service, a
 	// call is waited for before it is said to hang. A driver has then only to
 	// notice that its context is done.

@@ -28,7 +28,7 @@ type worker struct {
 	next    time.Time     // no attempt before
 	backoff time.Duration // after the last failure; 0 after a receipt
 	unkept  *storedAlarm  // an alarm that could not be written yet
-	told    string        // the error that was logged last
+	told    time.Time     // when a failure was logged last
 
 	mu     sync.Mutex // guards what follows
 	status Status
@@ -194,10 +194,11 @@ func (w *worker) waiting(wait time.Duration) pause {
 // come back together. Where no repetition helps it is the whole cadence at once.
 func (w *worker) failed(err error, size uint64, took time.Duration) pause {
 	text := clip(err.Error())
-	if text != w.told {
-		w.log.Warn("an anchor failed; it is tried again", "size", size, "error", text)
-		w.told = text
+	level := slog.LevelDebug
+	if w.backoff == 0 || time.Since(w.told) >= logEvery {
+		level, w.told = slog.LevelWarn, time.Now()
 	}
+	w.log.Log(context.Background(), level, "an anchor failed; it is tried again", "size", size, "error", text)
 	w.update(func(st *Status) { st.LastError, st.Hanging = text, false })
 	w.s.cfg.Observe(Event{Name: w.name, Kind: w.kind, What: Failed, Size: size, Took: took})
 	w.backoff = min(max(2*w.backoff, firstBackoff), w.every)

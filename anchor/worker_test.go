@@ -58,6 +58,8 @@ func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLife(t, "one")
 		o := l.outside[0]
+		log := &errorLog{Handler: slog.DiscardHandler, level: slog.LevelInfo}
+		l.log = log
 		o.set(func(o *outside) { o.down = true })
 		l.start()
 		defer l.stop()
@@ -85,6 +87,10 @@ func TestBackoff(t *testing.T) {
 		time.Sleep(l.every)
 		synctest.Wait()
 		equal(t, "one cadence after it is back", l.receipts("one"), []uint64{21})
+		failed := "an anchor failed; it is tried again"
+		if n := len(log.said); n < 2 || n > 3 || log.said[0] != failed || log.said[n-1] != "an anchor works again" {
+			t.Errorf("the log of eleven minutes: %q", log.said)
+		}
 		if st := l.of("one"); st.Attempts != 0 || st.LastError != "" || st.Pending != 0 {
 			t.Errorf("status: %+v", st)
 		}
@@ -313,17 +319,18 @@ func TestSourceFails(t *testing.T) {
 	})
 }
 
-// errorLog counts what is logged at error level.
+// errorLog keeps what is logged at a level and above.
 type errorLog struct {
 	slog.Handler
-	mu   sync.Mutex
-	said []string
+	level slog.Level
+	mu    sync.Mutex
+	said  []string
 }
 
 func (e *errorLog) Enabled(context.Context, slog.Level) bool { return true }
 func (e *errorLog) WithAttrs([]slog.Attr) slog.Handler       { return e }
 func (e *errorLog) Handle(_ context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelError {
+	if r.Level >= e.level {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.said = append(e.said, r.Message)
@@ -335,7 +342,7 @@ func (e *errorLog) Handle(_ context.Context, r slog.Record) error {
 func TestConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLife(t, "lying", "well")
-		errs := &errorLog{Handler: slog.DiscardHandler}
+		errs := &errorLog{Handler: slog.DiscardHandler, level: slog.LevelError}
 		l.log = errs
 		o := l.outside[0]
 		l.start()

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"qifeng/anchor"
 	"qifeng/proof"
 	"qifeng/test/tsa"
 	"qifeng/test/witness"
@@ -90,9 +92,12 @@ func TestAnchoredProof(t *testing.T) {
 	file := content + proofSuffix
 	home := string(h)
 
-	// An anchor that is away delays nothing: the record is sealed, and later anchored.
+	// An anchor that hangs, or is away, delays nothing: the record is sealed, and
+	// later anchored.
+	authority.Fail(tsa.Fault{Hang: true})
+	n.exits(0, "submit", content, "--home", home, "--wait", "--timeout", "10s")
 	authority.Down()
-	n.exits(0, "submit", content, "--home", home, "--wait")
+	authority.Fail(tsa.Fault{})
 	if slices.ContainsFunc(parsed(t, file).Anchors, func(a proof.Anchor) bool { return a.Kind == proof.AnchorRFC3161 }) {
 		t.Fatal("a token of an authority that is down")
 	}
@@ -131,7 +136,20 @@ func TestAnchoredProof(t *testing.T) {
 	if got := n.exits(0, "status", "--home", home); !strings.Contains(got, "tsa") {
 		t.Errorf("the status does not show the anchor: %s", got)
 	}
+	backup := filepath.Join(t.TempDir(), "backup")
+	n.exits(0, "backup", "--home", home, "--to", backup)
+
+	// A call that hangs does not keep the node from stopping.
+	asked := authority.Requests()
+	authority.Fail(tsa.Fault{Hang: true})
+	n.exits(0, "submit", writeFile(t, t.TempDir(), "third.txt", "third\n"), "--home", home, "--wait")
+	poll(t, "a call that hangs", func() bool { return authority.Requests() > asked })
+	began := time.Now()
 	n.stop()
+	if took := time.Since(began); took > stopGrace {
+		t.Errorf("the nodes took %v to stop", took)
+	}
+	restoredReceipts(t, n, backup, after)
 
 	policy, roots := h.path(policyName), h.path(Default().Anchors.Roots)
 	for _, f := range []string{file, second + proofSuffix, fetched} {
@@ -154,6 +172,33 @@ func TestAnchoredProof(t *testing.T) {
 		t.Errorf("the report does not name the fingerprint of the roots: %v\n%s", err, report)
 	}
 	tamperedReceipt(t, n, after, policy, roots)
+}
+
+// restoredReceipts puts a backup back that was taken while the node ran, and finds
+// the receipts in it that the proof has.
+func restoredReceipts(t *testing.T, n *testNet, backup string, f *proof.File) {
+	t.Helper()
+	h := home(filepath.Join(t.TempDir(), "restored"))
+	n.exits(0, "restore", "--from", backup, "--home", string(h))
+	n.exits(0, "config", "check", "--home", string(h))
+	policy, err := loadPolicy(h.path(policyName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := anchor.Open(anchor.Config{Dir: h.path("data/anchor"), Policy: policy, Source: memorySource{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, want := range f.Anchors {
+		list, err := s.Covering(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(list, func(r anchor.Stored) bool { return r.Name == want.Name && r.Kind == want.Kind }) {
+			t.Errorf("no receipt of %s in the restored home", want.Name)
+		}
+	}
 }
 
 // tamperedReceipt changes a byte in each receipt and each cosignature.

@@ -192,11 +192,13 @@ func (a *app) anchorRootsCmd() *cobra.Command {
 		Use:   "roots",
 		Short: "按配置生成锚定信任根 · Make the file of anchor roots from the configuration",
 		Long: `从 [anchor.*] 生成 anchor-roots.json：时间戳机构的根证书（roots）、见证人的 vkey（key）、由网络读取的 Fabric 通道配置。
-从网络读来的只是该网络的一面之词：请与其他成员核对所印的内容与指纹。已有的文件不会被替换，除非 --force。
+从网络读来的只是该网络的一面之词：请与其他成员核对所印的内容与指纹。已有的文件不会被替换，除非 --force；其中已停用的
+锚定予以保留，其回执仍是证据。
 Makes anchor-roots.json of the [anchor.*] tables: the root certificates of an authority (roots),
 the vkey of a witness (key), and a Fabric channel's configuration as the network gives it. What
 came from a network is its word alone: compare what is printed, and the fingerprint, with the
-other members. An existing file is not replaced without --force.`,
+other members. An existing file is not replaced without --force; what it knows of anchors that are
+not configured any more is kept, for their receipts go on being evidence.`,
 		Example: example("qifeng anchor roots --home ./court-a"),
 		Args:    cobra.NoArgs,
 		RunE: a.run(func(ctx context.Context, _ []string) error {
@@ -233,6 +235,9 @@ func (a *app) anchorRoots(ctx context.Context, force bool) error {
 	}
 	roots, err := a.makeRoots(ctx, cfg, cons.ChainID)
 	if err != nil {
+		return err
+	}
+	if err := a.keepRoots(roots, out, cfg); err != nil {
 		return err
 	}
 	text, err := roots.Marshal()

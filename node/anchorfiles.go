@@ -29,10 +29,11 @@ type anchorFiles struct {
 func (f *anchorFiles) fingerprint() merkle.Digest { return merkle.Sum(f.raw) }
 
 // loadAnchorFiles reads the anchor roots of a home and looks at every file that
-// its anchors name; nil where it has no anchors and never had. What is wrong here is wrong on
+// its anchors name; nil where it has no anchors, and no receipts of earlier ones that it
+// could verify. What is wrong here is wrong on
 // this disk, and is told at the start; a service that cannot be reached is not.
 func loadAnchorFiles(h home, cfg *Config, chainID string) (*anchorFiles, error) {
-	if len(cfg.Anchor) == 0 && !exists(h.path(filepath.Join(cfg.Data.Dir, anchorsDir))) {
+	if len(cfg.Anchor) == 0 && (!exists(h.path(filepath.Join(cfg.Data.Dir, anchorsDir))) || !exists(h.path(cfg.Anchors.Roots))) {
 		return nil, nil
 	}
 	for _, name := range cfg.anchorNames() {

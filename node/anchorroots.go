@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"qifeng/proof"
@@ -57,6 +58,44 @@ func (a *app) addRoot(ctx context.Context, r *proof.AnchorRoots, name string, c 
 		a.printChannel(name, pinned, notes)
 	}
 	return nil
+}
+
+// keepRoots takes over what the file of before knows of anchors that are not
+// configured any more.
+func (a *app) keepRoots(r *proof.AnchorRoots, path string, cfg *Config) error {
+	if !exists(path) {
+		return nil
+	}
+	old, err := readRoots(path)
+	if err != nil {
+		return err
+	}
+	if old.Roots.Chain != r.Chain {
+		return usagef("%s is of chain %s, this home of %s: move it away", path, old.Roots.Chain, r.Chain)
+	}
+	gone := func(name string) bool {
+		_, configured := cfg.Anchor[name]
+		if !configured {
+			a.say("%s  已停用，予以保留", "%s  not configured any more, kept", name)
+		}
+		return !configured
+	}
+	r.Timestamps = kept(r.Timestamps, old.Roots.Timestamps, func(t timestamp.Authority) string { return t.Name }, gone)
+	r.Witnesses = kept(r.Witnesses, old.Roots.Witnesses, func(w proof.NamedWitness) string { return w.Name }, gone)
+	r.Fabric = kept(r.Fabric, old.Roots.Fabric, func(c fabric.Channel) string { return c.Name }, gone)
+	return nil
+}
+
+// kept adds to a list what of an older one is gone from the configuration, in the
+// order of the names.
+func kept[T any](now, old []T, name func(T) string, gone func(string) bool) []T {
+	for _, x := range old {
+		if gone(name(x)) {
+			now = append(now, x)
+		}
+	}
+	slices.SortFunc(now, func(x, y T) int { return strings.Compare(name(x), name(y)) })
+	return now
 }
 
 // printChannel says what is pinned of a channel: the network's own word.

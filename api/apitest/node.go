@@ -40,7 +40,8 @@ type Options struct {
 	Chain   func(api.Chain) api.Chain
 	Limits  archive.Limits
 	// Bounds of the server; by default no rate is limited, for tests fail often.
-	Bounds api.Bounds
+	Bounds  api.Bounds
+	Witness http.Handler // see api.Config
 	// NoAnchors is for a node that runs none.
 	NoAnchors bool
 }
@@ -67,7 +68,7 @@ func NewNode(tb testing.TB, opt Options) *TestNode {
 	url := "http://" + n.HTTP.Listener.Addr().String()
 	cfg := api.Config{
 		Origins: []string{url}, Audit: n.Audit,
-		Node: Node, Version: "test", Genesis: n.Genesis.Raw, Archive: n.Archive, Chain: n.Ledger,
+		Witness: opt.Witness, Node: Node, Version: "test", Genesis: n.Genesis.Raw, Archive: n.Archive, Chain: n.Ledger,
 		Logger: slog.New(slog.NewJSONHandler(n.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: n.Clock.Now,
 	}
 	if opt.Archive != nil {

@@ -40,5 +40,12 @@
 // knows no PSS and no subject key identifier, signs off attributes after encoding them anew, and
 // does not look at the signing certificate attribute; what remains would not be worth the risk.
 //
+// # Limits
+//
+// Nothing here asks for a list or an OCSP answer; OCSP answers inside a token are refused, as every other
+// format in the field of lists. A token without signed attributes, or with content type data, as some older SM2
+// authorities made them, is no token of RFC 3161. SM2 tokens are tried on the responder of test/tsa and, part by
+// part, on openssl; none of a public SM2 authority was at hand.
+//
 // Whoever made the token, and whoever passed it on, may lie. The caller answers for the roots.
 package timestamp

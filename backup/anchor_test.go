@@ -127,3 +127,42 @@ func TestAMovingStoreIsLeftOut(t *testing.T) {
 		t.Error("a CURRENT that names what it must not is followed")
 	}
 }
+
+// TestAStoreThatMovesIsCopiedAnew: another MANIFEST came while the first was copied.
+func TestAStoreThatMovesIsCopiedAnew(t *testing.T) {
+	src := newSource(t)
+	at := func(name string) string { return filepath.Join(src.Data, anchorDir, name) }
+	write(t, at("CURRENT"), "MANIFEST-000001\n", 0o600)
+	write(t, at("MANIFEST-000001"), "one", 0o600)
+	write(t, at("000003.ldb"), strings.Repeat("table", 1000), 0o600)
+	write(t, at("000004.log"), "journal", 0o600)
+	moved := false
+	dir := filepath.Join(t.TempDir(), "backup")
+	r := take(t, src, dir, Options{Progress: func(int64, int64) {
+		if moved || len(glob(t, filepath.Join(dir, setPrefix+"*", dataPart, anchorDir, "*.ldb"))) == 0 {
+			return
+		}
+		moved = true
+		write(t, at("MANIFEST-000005"), "two", 0o600)
+		write(t, at("CURRENT"), "MANIFEST-000005\n", 0o600)
+	}})
+	if !moved {
+		t.Fatal("the test tests nothing")
+	}
+	copied := filepath.Join(dir, r.Set, dataPart, anchorDir)
+	if got := read(t, filepath.Join(copied, "CURRENT")); got != "MANIFEST-000005\n" || read(t, filepath.Join(copied, "MANIFEST-000005")) != "two" {
+		t.Errorf("the copy has CURRENT %q", got)
+	}
+	if n := slices.IndexFunc(r.Files, func(f File) bool { return strings.HasSuffix(f.Path, "MANIFEST-000001") }); n >= 0 || len(r.LeftOut) > 0 {
+		t.Errorf("the first copy is in the manifest of the backup, or left out: %v", r.LeftOut)
+	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}

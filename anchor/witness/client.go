@@ -105,10 +105,11 @@ type Unregistered struct {
 }
 
 func (u *Unregistered) Error() string {
+	register := strings.Join(u.Keys[:min(len(u.Keys), maxNamed)], " ")
 	if u.Status == http.StatusNotFound {
-		return fmt.Sprintf("the witness does not know the log %s, or the address is not its own (404: %s); its operator registers the neutral members' log keys", u.Origin, u.Said)
+		return fmt.Sprintf("the witness does not know the log %s, or the address is not its own (404: %s); its operator registers the log keys of neutral members: %s", u.Origin, u.Said, register)
 	}
-	return fmt.Sprintf("the witness knows the log %s by other keys (403: %s); its operator registers the neutral members' log keys", u.Origin, u.Said)
+	return fmt.Sprintf("the witness knows the log %s by other keys (403: %s); its operator registers the log keys of neutral members: %s", u.Origin, u.Said, register)
 }
 
 func (u *Unregistered) Unwrap() error { return anchor.ErrRefused }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,6 +144,9 @@ func TestLitewitnessUnregistered(t *testing.T) {
 		_, err := newClient(t, c, w.URL, w.Key).Put(t.Context(), c.at(t, 3), c)
 		if !errors.As(err, &u) || u.Status != status || u.Origin != c.origin() || len(u.Keys) != 3 || !errors.Is(err, anchor.ErrRefused) {
 			t.Fatalf("unregistered: %v", err)
+		}
+		if !strings.Contains(err.Error(), strings.Join(c.logKeys(), " ")) {
+			t.Errorf("the error does not say what to register: %v", err)
 		}
 		if status == http.StatusForbidden {
 			for _, k := range u.Keys { // what the error says helps
@@ -326,7 +330,7 @@ func TestPutRefusesForeignNotes(t *testing.T) {
 func TestPutEnds(t *testing.T) {
 	c := newConsortium(t, 9)
 	w := lite.Start(t, "witness.example/lite", c.logKeys()...)
-	var hang bool
+	var hang atomic.Bool
 	released := make(chan struct{})
 	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -339,7 +343,7 @@ func TestPutEnds(t *testing.T) {
 			return
 		}
 		defer resp.Body.Close()
-		if hang { // it has cosigned, and the answer is lost
+		if hang.Load() { // it has cosigned, and the answer is lost
 			<-released
 			panic(http.ErrAbortHandler)
 		}
@@ -351,7 +355,7 @@ func TestPutEnds(t *testing.T) {
 	defer close(released)
 	a := newClient(t, c, front.URL, w.Key)
 	mustPut(t, a, c, c.at(t, 3))
-	hang = true
+	hang.Store(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	start := time.Now()
@@ -361,7 +365,7 @@ func TestPutEnds(t *testing.T) {
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	hang = false
+	hang.Store(false)
 	mustPut(t, a, c, c.at(t, 7)) // the witness holds it already
 	mustPut(t, a, c, c.at(t, 9))
 }

@@ -19,6 +19,9 @@ const (
 	// maxSaid bounds what an error repeats of an answer.
 	maxSaid = 200
 
+	// maxNamed bounds the keys that an error names; one that is registered is enough.
+	maxNamed = 16
+
 	// putTimeout ends an attempt whose caller set no deadline.
 	putTimeout = 30 * time.Second
 

@@ -21,6 +21,8 @@ import (
 	"qifeng/internal/gm"
 )
 
+const sm2SM3 = "SM2-SM3" // as a token's algorithm is named
+
 var errSignature = errors.New("the token's signature does not verify")
 
 // checkSignerInfo checks the signed attributes and the signature over them, and names the algorithm.
@@ -126,7 +128,7 @@ func (s *signerInfo) verify(cert *smx509.Certificate) (string, error) {
 			if s.hash.std != 0 || !s.algorithm.plain() || !oid.Equal(oidSM2_1) && !oid.Equal(oidSMSM3) && !oid.Equal(oidSM2) {
 				return "", unfit
 			}
-			return "SM2-SM3", verifySM2(pub, s.signed, s.signature)
+			return sm2SM3, verifySM2(pub, s.signed, s.signature)
 		}
 		if s.hash.std == 0 || !s.algorithm.plain() || !s.algorithm.oid.Equal(s.hash.ecdsa) {
 			return "", unfit

@@ -96,6 +96,9 @@ func verify(token, statement []byte, a *Authority) (*Token, []*smx509.Certificat
 	if err != nil {
 		return nil, nil, err
 	}
+	if sd.oid.Equal(oidSMSignedData) && algorithm != sm2SM3 {
+		return nil, nil, fmt.Errorf("signed with %s under the content type of GM/T 0010", algorithm)
+	}
 	chain, err := buildChain(signer, certificates, roots, info.time)
 	if err != nil {
 		return nil, nil, err

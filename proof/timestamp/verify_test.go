@@ -3,6 +3,7 @@ package timestamp_test
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
 	"errors"
@@ -238,6 +239,8 @@ func TestRefuseAlgorithms(t *testing.T) {
 			s.PSS, s.Signer = true, &tsa.Entity{Certificate: s.Signer.Certificate, Key: other.Signer.Key}
 		}, "does not verify"},
 		{"SM2 with SHA-256", tsa.SM2, func(s *tsa.Spec) { s.Digest = "SHA256" }, "does not go with the signer's key"},
+		{"RSA under GM/T 0010", tsa.RSA, func(s *tsa.Spec) { s.ContentType = tsa.OIDSMSignedData }, "content type of GM/T 0010"},
+		{"ECDSA under GM/T 0010, version 1", tsa.ECDSA, func(s *tsa.Spec) { s.ContentType, s.Version = tsa.OIDSMSignedData, 1 }, "content type of GM/T 0010"},
 		{"RSA under GM/T 0010 is still no version 2", tsa.RSA, func(s *tsa.Spec) { s.ContentType, s.Version = tsa.OIDSMSignedData, 2 }, "version 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -249,6 +252,7 @@ func TestRefuseAlgorithms(t *testing.T) {
 
 func TestRefuseCertificates(t *testing.T) {
 	serverAuth := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 1}
+	unknown := pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3, 7}, Critical: true, Value: []byte{5, 0}}
 	stamping := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
 	for _, alg := range algs {
 		for _, c := range []struct {
@@ -267,6 +271,8 @@ func TestRefuseCertificates(t *testing.T) {
 			{name: "intermediate for servers", intermediate: func(c *smx509.Certificate) {
 				c.ExtraExtensions = append(c.ExtraExtensions, tsa.Usage(false, serverAuth))
 			}, want: "no chain"},
+			{name: "signer with an unknown critical extension", signer: func(c *smx509.Certificate) { c.ExtraExtensions = append(c.ExtraExtensions, unknown) }, want: "no chain"},
+			{name: "intermediate with one", intermediate: func(c *smx509.Certificate) { c.ExtraExtensions = append(c.ExtraExtensions, unknown) }, want: "no chain"},
 			{name: "intermediate expired", intermediate: func(c *smx509.Certificate) { c.NotAfter = at.Add(-time.Minute) }, want: "no chain"},
 		} {
 			t.Run(string(alg)+"/"+c.name, func(t *testing.T) {

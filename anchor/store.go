@@ -71,8 +71,8 @@ func (s *store) start() error {
 	if errors.As(err, &corrupted) {
 		torn := err
 		if err = s.openWith(opt.Options{Strict: opt.DefaultStrict}); err == nil {
-			s.log.Warn("the log of the anchor store did not read to the end; what was not synced before a power cut is gone, "+
-				"or the file is damaged", "folder", s.dir, "error", torn)
+			s.log.Warn("the log of the anchor store did not read to the end: what a power cut tore is gone, or the file is damaged",
+				"folder", s.dir, "error", torn)
 		}
 	}
 	if err != nil {

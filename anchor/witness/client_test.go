@@ -460,3 +460,34 @@ func TestRequestForm(t *testing.T) {
 		}
 	}
 }
+
+// FuzzTake: whatever a witness answers, a receipt is our note with one line that
+// verifies, and nothing else.
+func FuzzTake(f *testing.F) {
+	c := newConsortium(f, 9)
+	cp := c.at(f, 7)
+	key, other := newKey(f, gm.Ed25519), newKey(f, gm.Ed25519)
+	w := checkpoint.Witness{Name: "witness.example/w", Key: key.Public()}
+	body := checkpoint.Checkpoint{Origin: c.origin(), Size: 7, Root: cp.Root}.Body()
+	line, err := w.Cosign(key, 1000, body)
+	if err != nil {
+		f.Fatal(err)
+	}
+	foreign, err := checkpoint.Witness{Name: "w2", Key: other.Public()}.Cosign(other, 1000, body)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(line)
+	f.Add(append(foreign, line...))
+	f.Add([]byte("12\n"))
+	a := newClient(f, c, "http://witness.example", w)
+	f.Fuzz(func(t *testing.T, answered []byte) {
+		full, err := a.take(answered, cp.Note)
+		if err == nil && string(full) != string(cp.Note)+string(line) {
+			t.Errorf("the receipt:\n%s", full)
+		}
+		if n, ok := (answer{kind: sizeType, body: answered}).size(); ok && fmt.Sprintf("%d\n", n) != string(answered) {
+			t.Errorf("%q is the size %d", answered, n)
+		}
+	})
+}

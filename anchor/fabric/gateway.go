@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -22,8 +23,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"qifeng/anchor"
 )
 
 // GatewayConfig says how to reach a peer with the gateway service (Fabric 2.4 and
@@ -59,6 +63,9 @@ func OpenGateway(c GatewayConfig) (Network, error) {
 }
 
 func openGateway(c GatewayConfig) (*gateway, error) {
+	if c.Endpoint == "" || c.MSP == "" || c.Channel == "" || c.Chaincode == "" {
+		return nil, errors.New("endpoint, msp, channel and chaincode must be set")
+	}
 	id, sign, err := c.identity()
 	if err != nil {
 		return nil, err
@@ -76,6 +83,7 @@ func openGateway(c GatewayConfig) (*gateway, error) {
 	conn, err := grpc.NewClient(c.Endpoint,
 		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: c.TLSName, MinVersion: tls.VersionTLS12})),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: pause, MinConnectTimeout: 2 * reconnect}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepAlive}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 	if err != nil {
 		return nil, err
@@ -117,6 +125,9 @@ func (c *GatewayConfig) identity() (identity.Identity, identity.Sign, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the key %s: not a private key in PEM", c.Key) // the cause might quote it
 	}
+	if k, ok := key.(*ecdsa.PrivateKey); !ok || !k.PublicKey.Equal(cert.PublicKey) {
+		return nil, nil, fmt.Errorf("the key %s is not the ECDSA key of the certificate %s", c.Key, c.Certificate)
+	}
 	sign, err := identity.NewPrivateKeySign(key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the key %s: %w", c.Key, err)
@@ -143,19 +154,14 @@ func readFile(path string) ([]byte, error) {
 func (g *gateway) ready(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reconnect)
 	defer cancel()
-	tried := false
-	for state := g.conn.GetState(); ; state = g.conn.GetState() {
+	for {
+		state := g.conn.GetState()
 		switch state {
 		case connectivity.Ready, connectivity.Shutdown:
 			return
 		case connectivity.Idle:
 			g.conn.Connect()
-		case connectivity.Connecting:
-			tried = true
-		case connectivity.TransientFailure:
-			if tried {
-				return
-			}
+		case connectivity.TransientFailure: // which gRPC leaves only when it is up again
 			g.conn.ResetConnectBackoff()
 		}
 		if !g.conn.WaitForStateChange(ctx, state) {
@@ -187,7 +193,12 @@ func (g *gateway) Endorse(ctx context.Context, args ...[]byte) (Endorsed, error)
 	g.ready(ctx)
 	tx, err := p.EndorseWithContext(ctx)
 	if err != nil {
-		return Endorsed{}, fmt.Errorf("having %s endorsed: %w", args[0], explain(ctx, err))
+		if c := status.Code(err); c == codes.Aborted || c == codes.FailedPrecondition {
+			err = fmt.Errorf("%w: %w", ErrApart, explain(ctx, err))
+		} else {
+			err = explain(ctx, err)
+		}
+		return Endorsed{}, fmt.Errorf("having %s endorsed: %w", args[0], err)
 	}
 	b, err := tx.Bytes()
 	if err != nil {
@@ -232,6 +243,20 @@ func (g *gateway) Close() error { return g.close() }
 // refusal is how a peer hands on what a chaincode refused with.
 var refusal = regexp.MustCompile(`(?s)chaincode response \d+, (.*)$`)
 
+// hints are what a peer says where an operator can help, and how; passes: it
+// may pass by itself as well.
+var hints = []struct {
+	says, mend string
+	passes     bool
+}{
+	{"creator org unknown", "the channel does not know the MSP id, or the certificate is not of that organisation (msp, cert)", false},
+	{"access denied", "the peer does not take this identity (cert, key, and the channel's access rules)", false},
+	{"could not get last config for channel", "the peer is in no channel of this name (channel, endpoint)", true},
+	{"certificate signed by unknown authority", "the peer's TLS certificate is not of this CA (tls_ca)", false},
+	{"x509: certificate is valid for", "the peer's TLS certificate bears another name (tls_name)", false},
+	{"no peers available to evaluate chaincode", "no peer has a chaincode of this name on the channel, or it does not run (chaincode)", true},
+}
+
 // explain makes a [Rejection] of an error by which the chaincode refused, and the
 // context's error of one that came of it.
 func explain(ctx context.Context, err error) error {
@@ -261,8 +286,13 @@ func explain(ctx context.Context, err error) error {
 	if len(other) > 0 {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(other, "; "))
 	}
-	if s.Code() == codes.Aborted || s.Code() == codes.FailedPrecondition {
-		return fmt.Errorf("%w: %w", ErrApart, err)
+	for _, h := range hints {
+		if strings.Contains(err.Error(), h.says) {
+			if err = fmt.Errorf("%s: %w", h.mend, err); !h.passes {
+				err = fmt.Errorf("%w: %w", anchor.ErrRefused, err)
+			}
+			return err
+		}
 	}
 	return err
 }

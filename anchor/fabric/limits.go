@@ -24,6 +24,10 @@ const (
 	// reconnect bounds the pause between attempts to connect: after an outage of
 	// an hour an anchor must be back within its cadence.
 	reconnect = 2 * time.Second
+	// keepAlive is how long a call may be silent before the connection is tried: a
+	// peer that vanished without a word must not keep the next call too. Fabric's
+	// peers hang up on clients that ask more often than once a minute.
+	keepAlive = 75 * time.Second
 	// maxKeyFile bounds the files of keys and certificates.
 	maxKeyFile = 64 << 10
 	// maxSubsets bounds the organisations for which an endorsement policy is

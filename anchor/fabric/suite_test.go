@@ -3,6 +3,8 @@ package fabric
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -128,5 +130,56 @@ func TestMembersRace(t *testing.T) {
 			})
 		}
 		all.Wait()
+	}
+}
+
+// What is wrong in the configuration is named, and by the fields that mend it.
+func TestMisconfigured(t *testing.T) {
+	n := fabricnet.Start(t, fabricnet.Options{})
+	chain := anchortest.NewChain(t, "wrong")
+	admit(t, n, chain)
+	pinned := roots(t, n, connect(t, n, n.Org1(), ""))
+	o, p := n.Org1(), n.Org2()
+	good := GatewayConfig{Endpoint: o.Peer.Endpoint, TLSCA: o.Peer.TLSCA, TLSName: o.Peer.TLSName, MSP: o.MSP,
+		Certificate: o.User.Certificate, Key: o.User.Key, Channel: n.Channel, Chaincode: n.Chaincode}
+	for says, bend := range map[string]func(c *GatewayConfig){
+		"connection refused":      func(c *GatewayConfig) { c.Endpoint = "127.0.0.1:1" },
+		"(tls_ca)":                func(c *GatewayConfig) { c.TLSCA = p.Peer.TLSCA },
+		"(tls_name)":              func(c *GatewayConfig) { c.TLSName = "nobody" },
+		"(msp, cert)":             func(c *GatewayConfig) { c.MSP = p.MSP },
+		"(channel, endpoint)":     func(c *GatewayConfig) { c.Channel = "other" },
+		"(chaincode)":             func(c *GatewayConfig) { c.Chaincode = "other" },
+		"is not the ECDSA key of": func(c *GatewayConfig) { c.Key = p.User.Key },
+		"not a private key": func(c *GatewayConfig) {
+			c.Key = t.TempDir() + "/key.pem"
+			if err := os.WriteFile(c.Key, []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"holds no certificate":      func(c *GatewayConfig) { c.TLSCA = c.Key },
+		"reading the certificate":   func(c *GatewayConfig) { c.Certificate = c.Key },
+		"no such file or directory": func(c *GatewayConfig) { c.Certificate += "x" },
+		"must be set":               func(c *GatewayConfig) { c.MSP = "" },
+		"may be read by others: chmod": func(c *GatewayConfig) {
+			c.Key = t.TempDir() + "/key.pem"
+			if err := os.WriteFile(c.Key, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		c := good
+		bend(&c)
+		net, err := OpenGateway(c)
+		if err == nil {
+			q := *pinned
+			q.Channel, q.Chaincode = c.Channel, c.Chaincode
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			_, err = mustNew(t, net, &q).Put(ctx, chain.At(t, 1), chain)
+			cancel()
+			net.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want an error that says %q", err, says)
+		}
 	}
 }

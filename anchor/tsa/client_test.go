@@ -1,11 +1,13 @@
 package tsa_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
 	"errors"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -221,6 +223,64 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+// TestLists: a list is fetched once in a while, and why there is none is logged once.
+func TestLists(t *testing.T) {
+	a := responder.Start(t, responder.Config{Alg: responder.ECDSA, Own: true, ListFor: time.Hour})
+	var off time.Duration
+	var logged bytes.Buffer
+	c := client(t, a, func(cfg *tsa.Config) {
+		cfg.Now = func() time.Time { return time.Now().Add(off) }
+		cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	})
+	stamp := func(want timestamp.Revocation, lists int, says string) {
+		t.Helper()
+		before := a.Lists()
+		logged.Reset()
+		r, err := put(t, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := verify(t, a, r); got.Revoked != want {
+			t.Fatalf("token %+v, want %q", got, want)
+		}
+		if a.Lists()-before != lists {
+			t.Fatalf("%d lists were fetched, want %d", a.Lists()-before, lists)
+		}
+		if text := logged.String(); (text == "") != (says == "") || !strings.Contains(text, says) {
+			t.Fatalf("logged %q, want %q", text, says)
+		}
+	}
+	stamp(timestamp.NotRevoked, 2, "")
+	stamp(timestamp.NotRevoked, 0, "")
+	off = 11 * time.Minute
+	a.SetClock(off)
+	stamp(timestamp.NotRevoked, 2, "")
+	stamp(timestamp.NotRevoked, 0, "")
+	off = 5 * time.Minute // back
+	a.SetClock(off)
+	stamp(timestamp.NotRevoked, 2, "")
+
+	off += time.Hour
+	a.SetClock(off)
+	a.Fail(responder.Fault{NoLists: true})
+	stamp(timestamp.NotChecked, 2, "HTTP status 404")
+	stamp(timestamp.NotChecked, 2, "")
+	a.Fail(responder.Fault{})
+	stamp(timestamp.NotRevoked, 2, "")
+	a.Fill(700)
+	stamp(timestamp.NotRevoked, 0, "")
+	off += time.Hour
+	a.SetClock(off)
+	stamp(timestamp.NotChecked, 2, "more than 12288 bytes")
+	stamp(timestamp.NotChecked, 1, "") // the root's is short, and kept
+
+	// The signer's list that has run out is not kept.
+	b := responder.Start(t, responder.Config{Alg: responder.ECDSA, Own: true, ListFor: time.Second})
+	a, c = b, client(t, b, nil)
+	stamp(timestamp.NotChecked, 2, "")
+	stamp(timestamp.NotChecked, 1, "")
+}
+
 func TestCertificates(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -293,6 +353,39 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestRedirect: nobody but the address that was named gets the note's digest, or the password.
+func TestRedirect(t *testing.T) {
+	a := responder.Start(t, responder.Config{Alg: responder.ECDSA})
+	front := httptest.NewServer(http.RedirectHandler(a.URL, http.StatusTemporaryRedirect))
+	defer front.Close()
+	_, err := put(t, client(t, a, func(cfg *tsa.Config) { cfg.URL = front.URL }))
+	if !errors.Is(err, anchor.ErrRefused) || !strings.Contains(err.Error(), "redirects") || a.Requests() != 0 {
+		t.Fatalf("error %v, %d requests arrived", err, a.Requests())
+	}
+}
+
+func TestPasswordFile(t *testing.T) {
+	a := responder.Start(t, responder.Config{Alg: responder.ECDSA, User: "u", Password: "a b"})
+	file := filepath.Join(t.TempDir(), "password")
+	for text, good := range map[string]bool{
+		"a b": true, "a b\n": true, "a b\r\n": true, "": false, "\n": false, "a\nb": false, "a b\n\n": false, strings.Repeat("a", 1025): false,
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := tsa.New(tsa.Config{URL: a.URL, User: "u", PasswordFile: file, Authority: timestamp.Authority{Name: "a", Roots: [][]byte{a.Root()}}})
+		if (err == nil) != good {
+			t.Errorf("%.20q: %v", text, err)
+		}
+		if err == nil {
+			if _, err := put(t, c); err != nil {
+				t.Errorf("%.20q: %v", text, err)
+			}
+			c.Close()
+		}
+	}
+}
+
 func TestHTTPS(t *testing.T) {
 	a := responder.Start(t, responder.Config{Alg: responder.ECDSA})
 	target, err := url.Parse(a.URL)
@@ -350,6 +443,7 @@ func TestNew(t *testing.T) {
 		{"user in the address", func(c *tsa.Config) { c.URL = "https://u:p@tsa.example" }, "no address"},
 		{"no roots", func(c *tsa.Config) { c.Authority.Roots = nil }, "root certificates"},
 		{"CA is no PEM", func(c *tsa.Config) { c.CA = []byte("x") }, "no PEM"},
+		{"a colon in the user", func(c *tsa.Config) { c.User, c.PasswordFile = "u:v", file }, "no colon"},
 		{"user alone", func(c *tsa.Config) { c.User = "u" }, "go together"},
 		{"password over http", func(c *tsa.Config) { c.URL, c.User, c.PasswordFile = "http://tsa.example/", "u", file }, "plain http"},
 		{"no password file", func(c *tsa.Config) { c.User, c.PasswordFile = "u", file+"x" }, "no such file"},

@@ -33,9 +33,9 @@ func (c *Client) addLists(ctx context.Context, token, note []byte) ([]byte, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	for _, urls := range points {
+	for i, urls := range points {
 		for _, u := range urls {
-			with, err := c.addList(ctx, token, note, u)
+			with, err := c.addList(ctx, token, note, u, i == 0)
 			if errors.Is(err, timestamp.ErrRevoked) {
 				return nil, refuseRevoked(err)
 			}
@@ -49,8 +49,8 @@ func (c *Client) addLists(ctx context.Context, token, note []byte) ([]byte, erro
 	return token, nil
 }
 
-// addList adds one list, and has the token verified with it.
-func (c *Client) addList(ctx context.Context, token, note []byte, u string) ([]byte, error) {
+// addList adds one list, of the signer's issuer or another's, and has the token verified with it.
+func (c *Client) addList(ctx context.Context, token, note []byte, u string, signers bool) ([]byte, error) {
 	raw, err := c.list(ctx, u)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (c *Client) addList(ctx context.Context, token, note []byte, u string) ([]b
 		return nil, err
 	}
 	t, err := timestamp.Verify(with, note, &c.cfg.Authority)
-	if err != nil || t.Revoked == timestamp.NotChecked { // or it has run out in between
+	if err != nil || signers && t.Revoked == timestamp.NotChecked { // which has run out in between
 		c.forget(u)
 	}
 	return with, err

@@ -67,6 +67,7 @@ type Authority struct {
 	mu       sync.Mutex // guards what follows, and openssl's file of serial numbers
 	fault    Fault
 	revoked  []Revoked
+	clock    time.Duration
 	requests int
 	lists    int
 	server   *http.Server
@@ -96,7 +97,7 @@ func New(dir string, cfg Config) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Authority{cfg: cfg, dir: dir, addr: l.Addr().String()}
+	a := &Authority{cfg: cfg, dir: dir, addr: l.Addr().String(), clock: cfg.Clock}
 	base := "http://" + a.addr + "/"
 	a.URL = base + "tsa"
 	shape := Shape{Alg: cfg.Alg, Fresh: cfg.Fresh, NotBefore: cfg.NotBefore, NotAfter: cfg.NotAfter, Points: base}
@@ -142,6 +143,29 @@ func (a *Authority) Revoke(since time.Time, reason int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.revoked = []Revoked{{Serial: a.Chain.Signer.Certificate.SerialNumber, Time: since, Reason: reason}}
+}
+
+// Fill puts so many other certificates on the list.
+func (a *Authority) Fill(n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range n {
+		a.revoked = append(a.revoked, Revoked{Serial: big.NewInt(int64(i + 1)), Time: time.Now(), Reason: -1})
+	}
+}
+
+// SetClock has the authority's clock, and that of its lists, go off by so much; Own only.
+func (a *Authority) SetClock(off time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.clock = off
+}
+
+// now is the time by the authority's clock.
+func (a *Authority) now() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Now().Add(a.clock)
 }
 
 // Requests says how often it was asked for a token.
@@ -207,7 +231,7 @@ func (a *Authority) list(w http.ResponseWriter, r *http.Request, by *Entity, sig
 	if !signer {
 		entries = nil
 	}
-	from := time.Now().Add(-time.Minute)
+	from := a.now().Add(-time.Minute)
 	list, err := by.List(from, from.Add(a.cfg.ListFor), entries, nil)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -309,7 +333,7 @@ func (a *Authority) reply(raw []byte, f Fault) ([]byte, error) {
 	}
 	s := Spec{
 		Signer: a.Chain.Signer, Certificates: [][]byte{a.Chain.Signer.Certificate.Raw, a.Chain.Intermediate.Certificate.Raw},
-		ImprintOf: r.Hash, Imprint: r.Imprint, Nonce: r.Nonce, Time: time.Now().Add(a.cfg.Clock), NoSigner: f.NoCerts || !r.CertReq,
+		ImprintOf: r.Hash, Imprint: r.Imprint, Nonce: r.Nonce, Time: a.now(), NoSigner: f.NoCerts || !r.CertReq,
 	}
 	if f.Change != nil {
 		f.Change(&s)

@@ -16,7 +16,7 @@ const (
 	// rotate, under 300 bytes each.
 	maxAnswer = 16 << 10
 
-	// maxSaid bounds what an error repeats of an answer.
+	// maxSaid bounds what an error repeats of an answer, and an answer of a request.
 	maxSaid = 200
 
 	// maxNamed bounds the keys that an error names; one that is registered is enough.

@@ -204,7 +204,7 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) reply {
 func (s *Server) add(body []byte) reply {
 	sub, err := parseSubmission(body)
 	if err != nil {
-		return reply{status: http.StatusBadRequest, body: err.Error() + "\n"}
+		return malformed(err)
 	}
 	keys, ok := s.logs[sub.origin]
 	if !ok {
@@ -213,6 +213,12 @@ func (s *Server) add(body []byte) reply {
 	a := s.addTo(sub, keys)
 	a.origin = sub.origin
 	return a
+}
+
+// malformed says what is wrong with a request, without giving all of it back.
+func malformed(err error) reply {
+	text := err.Error()
+	return reply{status: http.StatusBadRequest, body: text[:min(len(text), maxSaid)] + "\n"}
 }
 
 func (s *Server) addTo(sub submission, keys note.Verifiers) reply {
@@ -225,7 +231,7 @@ func (s *Server) addTo(sub submission, keys note.Verifiers) reply {
 	}
 	next, err := parseHead(n.Text)
 	if err != nil {
-		return reply{status: http.StatusBadRequest, body: err.Error() + "\n"}
+		return malformed(err)
 	}
 	if len(n.Text) > maxText {
 		return reply{status: http.StatusRequestEntityTooLarge, body: fmt.Sprintf("a checkpoint has at most %d bytes\n", maxText)}

@@ -64,6 +64,7 @@ func TestServerAnswers(t *testing.T) {
 		{"a proof for the same size", "old 7\n" + lines[0] + "\n" + signed(l.text(t, 7)), 422, ""},
 
 		{"nothing", "", 400, ""},
+		{"a long line", "old 7\n" + strings.Repeat("x", 5000) + "\n\n" + signed(text), 400, ""},
 		{"no old size", "\n" + signed(text), 400, ""},
 		{"old size without a number", "old \n\n" + signed(text), 400, ""},
 		{"old size with a zero", "old 07\n\n" + signed(text), 400, ""},
@@ -95,6 +96,9 @@ func TestServerAnswers(t *testing.T) {
 			a := post(t, srv.URL+"/any/prefix", tt.body)
 			if a.status != tt.status {
 				t.Fatalf("%d %s, want %d", a.status, a.said(), tt.status)
+			}
+			if len(a.body) > maxSaid+1 {
+				t.Errorf("it answers with %d bytes", len(a.body))
 			}
 			if tt.status == 409 {
 				if a.kind != sizeType || string(a.body) != tt.answer {

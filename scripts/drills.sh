@@ -23,6 +23,11 @@ runbooks() { QIFENG_DRILLS=long go test -count=1 -v -timeout 15m -run '^TestRunb
 drills+=(clocks)
 clocks() { QIFENG_DRILLS=long go test -count=1 -v -timeout 30m -run '^TestSkewed' ./test/drills; }
 
+# --- anchors: a Fabric network, a time-stamp authority and a witness away for a minute each, overlapping; five minutes.
+#     Builds Fabric's programs the first time, and wants sqlite3. QIFENG_DRILL_OUTAGE=15s is a short one.
+drills+=(anchors)
+anchors() { QIFENG_DRILLS=long QIFENG_NEED_FABRIC=1 CI=1 go test -count=1 -v -timeout 20m -run '^TestAnchorsOutage$' ./test/drills; }
+
 [ "$#" -gt 0 ] || set -- "${drills[@]}"
 for name in "$@"; do
   [[ " ${drills[*]} " == *" $name "* ]] || { echo "no drill $name; there are: ${drills[*]}" >&2; exit 2; }

@@ -128,6 +128,11 @@ func (s *Server) getAnchors(c *gin.Context) error {
 	if newest, _ := s.cfg.Chain.SealedHead(); from > newest {
 		return faultf(notFound, "from", "no sealed checkpoint covers this size yet")
 	}
+	release, err := s.judging.enter(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	defer release()
 	list, err := s.anchorsFrom(from)
 	if err != nil {
 		return err
@@ -154,8 +159,7 @@ func (s *Server) getAnchors(c *gin.Context) error {
 func (s *Server) checkAnchors(from checkpoint.Checkpoint, list []proof.Anchor) error {
 	for i := range list {
 		a := &list[i]
-		_, err := proof.VerifyAnchor(a, s.cfg.Chain.Policy(), s.roots)
-		if err != nil {
+		if err := s.judging.verify(a, s.cfg.Chain.Policy(), s.roots); err != nil {
 			return tampered(fmt.Errorf("the receipt of %s: %w", a.Name, err))
 		}
 		to, err := noteState(a.Checkpoint)

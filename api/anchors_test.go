@@ -48,6 +48,7 @@ func TestAnchoredIsAState(t *testing.T) {
 		t.Fatalf("before it is anchored: %+v, %v", records, err)
 	}
 	told := make(chan wire.State, 1)
+	began := time.Now()
 	go func() {
 		records, err := n.Client.Await(t.Context(), id, wire.Anchored, 20*time.Second)
 		if err != nil || len(records) == 0 {
@@ -58,8 +59,8 @@ func TestAnchoredIsAState(t *testing.T) {
 	}()
 	waitFor(t, "the wait", func() bool { _, waiting := n.Server.Load(); return waiting == 1 })
 	n.Anchors.Anchor(t)
-	if got := <-told; got != wire.Anchored {
-		t.Errorf("the wait ended with %q", got)
+	if got := <-told; got != wire.Anchored || time.Since(began) > 15*time.Second {
+		t.Errorf("the wait ended with %q after %v", got, time.Since(began))
 	}
 	// One anchor over the ledger anchors what came before it, and not what comes after.
 	grow(t, n, "later")

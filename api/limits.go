@@ -34,6 +34,10 @@ const (
 	// one is some KiB.
 	keptNotes = 64
 
+	// keptReceipts is how many verified receipts are remembered, with their notes: at
+	// most 50 KiB each, commonly ten.
+	keptReceipts = 64
+
 	// fullTileAge and partialTileAge are how long a reader may keep a tile. A full
 	// one never changes; neither does a partial one, but nobody asks for it again
 	// once the ledger has grown.

@@ -56,6 +56,7 @@ type Server struct {
 	handler http.Handler
 	reads   verifier
 	opened  *opened
+	judging *judging
 
 	limits      Bounds
 	addresses   *buckets[netip.Addr]
@@ -84,7 +85,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, now: cfg.Now, genesis: g,
-		waiters: make(chan struct{}, maxWaiters), draining: make(chan struct{}), opened: newOpened(),
+		waiters: make(chan struct{}, maxWaiters), draining: make(chan struct{}), opened: newOpened(), judging: newJudging(),
 	}
 	if s.log == nil {
 		s.log = slog.Default()

@@ -30,6 +30,10 @@ class Refused(Exception):
     """Input that the specification refuses."""
 
 
+class NotPresent(Exception):
+    """There is nothing to judge, or nothing that this verifier can judge."""
+
+
 def _integer(text):
     if not re.fullmatch(r"0|[1-9][0-9]{0,15}", text) or int(text) > MAX_INT:
         raise Refused(f"{text[:24]} is not an integer from 0 to 2^53-1")

@@ -64,8 +64,8 @@ def leaf(data):
     return plain(b"\x00" + data)
 
 
-def node(left, right):
-    return {half: _HASH[half](b"\x01" + left[half] + right[half]) for half in HALVES}
+def node(left, right, hashes=_HASH):
+    return {half: hashes[half](b"\x01" + left[half] + right[half]) for half in HALVES}
 
 
 def root(leaves):
@@ -113,7 +113,7 @@ def half_root(hash_function, data, index, size, path):
     return have
 
 
-def consistent(m, n, old, new, path):
+def consistent(m, n, old, new, path, sm3_function=sm3):
     """Why the tree of m leaves is no prefix of that of n, or None.
 
     The mirror image of the prover of RFC 9162 section 2.1.4.1: SUBPROOF says in
@@ -127,7 +127,7 @@ def consistent(m, n, old, new, path):
         if m == 0 and old != plain(b"") or m == n and old != new:
             return "the roots differ"
         return None
-    rest = list(path)
+    rest, hashes = list(path), _HASH | {"sm3": sm3_function}
 
     def subproof(low, high, whole):
         """(old root, new root) of the leaves low..high-1, of which m divides the old from the new."""
@@ -136,10 +136,10 @@ def consistent(m, n, old, new, path):
         k = low + (1 << (high - low - 1).bit_length() - 1)
         if m <= k:
             o, w = subproof(low, k, whole)
-            return o, node(w, rest.pop(0))
+            return o, node(w, rest.pop(0), hashes)
         o, w = subproof(k, high, False)
         left = rest.pop(0)
-        return node(left, o), node(left, w)
+        return node(left, o, hashes), node(left, w, hashes)
 
     try:
         got = subproof(0, n, True)

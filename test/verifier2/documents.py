@@ -5,6 +5,7 @@ record.md, statement.md, batch.md, key.md, receipt.md, proof.md of docs/spec.
 
 from dataclasses import dataclass
 
+import anchors
 import digests
 from canonical import (MAX_INT, Refused, array, chain_id, digest_pair, fields, hexbytes, integer, key_name, member_id,
                        one_of, read, read_liberal, same, string, text, time, write)
@@ -108,7 +109,7 @@ def signed(data, kind):
 
 _path = array(digest_pair, 0, 53)
 _file = fields(
-    anchors=array(same, 0, 0),
+    anchors=anchors.listed(anchors.MAX_IN_FILE),
     batch_=fields(entry=string(8192), index=COUNTING, path=_path, stream_index=integer(0, MAX_BATCH_RECORDS - 1),
                   stream_path=_path),
     chain=chain_id,
@@ -129,6 +130,8 @@ class Proof:
         together = [name in part for name in ("batch", "checkpoint", "key")]
         if any(together) != all(together):
             raise Refused("proof: batch, checkpoint and key stand together or not at all")
+        if part["anchors"] and not all(together):
+            raise Refused("proof.anchors: a receipt file has none")
         self.part, self.chain, self.sealed = part, part["chain"], all(together)
         self.record_raw = part["record"].encode()
         value = read(self.record_raw)

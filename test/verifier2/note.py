@@ -22,16 +22,24 @@ class Note:
     epoch: object
     seals: list         # (member, time), of the members that count, by id
     sealed_time: object  # Unix seconds, None unless the quorum is met
+    text: bytes         # the body
+    lines: list         # (name, key id, what follows), of all signature lines
 
 
-def _base64(data):
+def unpad(data, at="note"):
+    """The bytes of base64 in its one canonical spelling."""
     try:
         raw = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
-        raise Refused("note: not base64") from None
+        raise Refused(f"{at}: not base64") from None
     if base64.b64encode(raw) != data:
-        raise Refused("note: base64 in another spelling")
+        raise Refused(f"{at}: base64 in another spelling")
     return raw
+
+
+def is_name(name):
+    """Whether a key may be called so."""
+    return bool(name) and not _NOT_A_NAME.search(name)
 
 
 def body(data):
@@ -39,7 +47,7 @@ def body(data):
     found = _BODY.fullmatch(data)
     if not found or int(found[2]) > MAX_INT:
         raise Refused("note: not the four lines of a checkpoint")
-    return found[1].decode(), int(found[2]), {"sha256": _base64(found[3]), "sm3": _base64(found[4])}
+    return found[1].decode(), int(found[2]), {"sha256": unpad(found[3]), "sm3": unpad(found[4])}
 
 
 def _signature_lines(data):
@@ -55,22 +63,27 @@ def _signature_lines(data):
             name = name.decode("utf-8", "strict")
         except UnicodeDecodeError:
             raise Refused("note: a key name is not UTF-8") from None
-        if dash != "\u2014".encode() or not name or not gap or _NOT_A_NAME.search(name):
+        if dash != "\u2014".encode() or not gap or not is_name(name):
             raise Refused("note: a line is no signature line")
-        raw = _base64(blob)
+        raw = unpad(blob)
         if len(raw) < 5:
             raise Refused("note: a signature is too short")
         yield name, raw[:4], raw[4:]
 
 
-def open_note(data, policy):
-    """The opened note, or Refused: it is malformed, foreign or false."""
+def split(data):
+    """(body, signature lines)."""
     if len(data) > MAX_NOTE:
         raise Refused(f"note: {len(data)} bytes, at most {MAX_NOTE}")
     cut = data.rfind(b"\n\n")
     if cut < 0:
         raise Refused("note: no blank line before the signatures")
-    text, lines = data[:cut + 1], list(_signature_lines(data[cut + 2:]))
+    return data[:cut + 1], list(_signature_lines(data[cut + 2:]))
+
+
+def open_note(data, policy):
+    """The opened note, or Refused: it is malformed, foreign or false."""
+    text, lines = split(data)
     origin, size, root = body(text)
     if origin != "qifeng/" + policy.chain:
         raise Refused("note: of another chain")
@@ -82,7 +95,7 @@ def open_note(data, policy):
         raise Refused("note: the policy pins another root at this size")
     seals = [(m, times[m.id, "seal-sm2"]) for m in epoch.members
              if (m.id, "seal-sm2") in times and times.get((m.id, "seal-ed25519")) == times[m.id, "seal-sm2"]]
-    return Note(size, root, epoch, seals, _sealed_time(epoch, seals))
+    return Note(size, root, epoch, seals, _sealed_time(epoch, seals), text, lines)
 
 
 def _verified(text, lines, epoch):

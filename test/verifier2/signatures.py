@@ -95,19 +95,27 @@ def _ask(pub, message, sig):
         sig = _der(sig)
         if sig is None:
             return False
-    pem = b"-----BEGIN PUBLIC KEY-----\n" + base64.encodebytes(_SPKI[alg] + raw) + b"-----END PUBLIC KEY-----\n"
+    command = ["pkeyutl", "-verify", "-pubin", "-inkey", "key", "-rawin", "-in", "message", "-sigfile", "sig"]
+    if alg == "sm2":
+        command += ["-digest", "sm3", "-pkeyopt", "distid:" + SIGNER_ID]
+    ok, said = openssl(command, key=pem("PUBLIC KEY", _SPKI[alg] + raw), message=message, sig=sig)
+    return ok and b"Signature Verified Successfully" in said
+
+
+def pem(label, der):
+    label = label.encode()
+    return b"-----BEGIN " + label + b"-----\n" + base64.encodebytes(der) + b"-----END " + label + b"-----\n"
+
+
+def openssl(command, **files):
+    """(whether it ended well, what it said), run where files of these names and bytes are."""
     with tempfile.TemporaryDirectory(prefix="verifier2-") as folder:
-        names = {}
-        for name, data in (("key", pem), ("message", message), ("sig", sig)):
-            names[name] = os.path.join(folder, name)
-            with open(names[name], "wb") as f:
+        for name, data in files.items():
+            with open(os.path.join(folder, name), "wb") as f:
                 f.write(data)
-        command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", names["key"], "-rawin",
-                   "-in", names["message"], "-sigfile", names["sig"]]
-        if alg == "sm2":
-            command += ["-digest", "sm3", "-pkeyopt", "distid:" + SIGNER_ID]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return done.returncode == 0 and b"Signature Verified Successfully" in done.stdout
+        done = subprocess.run(["openssl", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, cwd=folder)
+    return done.returncode == 0, done.stdout
 
 
 # The examples of GB/T 32918.5-2017 annex A and of RFC 8032 section 7.1, test 2.

@@ -1,9 +1,10 @@
 """The steps, the result and the report (docs/spec/proof.md, verdict.md)."""
 
+import anchors
 import digests
 import documents
 import note
-from canonical import Refused, write
+from canonical import NotPresent, Refused, write
 from datetime import datetime, timedelta
 from signatures import Disagree, verify
 
@@ -14,19 +15,15 @@ FOUR_CENTURIES = 146097 * 86400 * 1000  # milliseconds
 SECOND = 1000  # milliseconds: the tolerance between seals and other times
 
 
-class NotPresent(Exception):
-    """The step has nothing to judge."""
-
-
 def need(condition, why):
     if not condition:
         raise Refused(why)
 
 
 class Verification:
-    """One proof under one policy, with the content where it was given."""
+    """One proof under one policy, with the content, anchor roots and more anchors where they were given."""
 
-    def __init__(self, proof, policy, content):
+    def __init__(self, proof, policy, content, roots=None, beside=()):
         self.proof, self.policy, self.content = proof, policy, content
         self.note = self.note_problem = None
         self.disagreed = False
@@ -36,6 +33,11 @@ class Verification:
             except (Refused, Disagree) as e:
                 self.note_problem = str(e)
                 self.disagreed = isinstance(e, Disagree)
+        self.anchors = []
+        if proof.chain == policy.chain:
+            for anchor in anchors.together(proof.part["anchors"], list(beside)):
+                self.anchors.append(anchors.judge(anchor, self.note, policy, roots))
+                self.disagreed |= self.anchors[-1].disagreed
         self.steps = []
         for name in NAMES:
             self.steps.append((name, *self._outcome(name)))
@@ -175,27 +177,42 @@ class Verification:
             raise NotPresent("received after the sealed time")
         if captured > received + SECOND:
             raise NotPresent("captured after it was received")
+        for a, what in anchors.impossible(self.anchors, received):
+            raise NotPresent(f"{a.label} states a time earlier than {what}")
 
     def _second_opinion(self):
         need(not self.disagreed, "TWO IMPLEMENTATIONS DISAGREE: rely on neither")
 
     def _anchors(self):
-        raise NotPresent("no anchor outside the consortium")
+        said = "; ".join(f"{a.label} {a.outcome}: {a.detail}" for a in self.anchors)
+        outcomes = {a.outcome for a in self.anchors}
+        need(FAILED not in outcomes, said)
+        if PROVED not in outcomes:
+            raise NotPresent(said or "no anchor outside the consortium")
+        return said
 
     # the report
 
-    def report(self, policy_bytes):
-        p, body = self.proof, self.proof.statement.raw
+    def report(self, policy_bytes, roots_bytes=None):
+        p = self.proof
         result = {0: "proved", 1: "false", 3: "not proved"}[self.exit]
         shown = p.shown["submission"]
         times = {"captured_at": shown["captured_at"], "received_at": p.shown["intake"]["received_at"],
                  "signed_at": stamp(p.statement.body["signed_at"])}
         if self.note and self.note.sealed_time is not None:
             times["sealed"] = stamp(self.note.sealed_time * 1000)
-        return {
+        out = {}
+        if self.anchors:
+            out["anchors"] = [stamped(a.report(), "time") for a in self.anchors]
+            if "sealed" in times:
+                found = anchors.bracket(self.anchors, p.intake["received_at"], self.note.sealed_time)
+                out["bracket"] = stamped(found, "not_later_than")
+        if roots_bytes is not None:
+            out["roots"] = hexpair(roots_bytes)
+        return out | {
             "exit": self.exit, "id": p.pair["sm3"].hex(), "kind": shown["kind"],
-            "ledger_size": self.note.size if self.note else 0, "limits": limits(result), "node": p.intake["node"],
-            "policy": {"chain": self.policy.chain} | {h: d.hex() for h, d in digests.plain(policy_bytes).items()},
+            "ledger_size": self.note.size if self.note else 0, "limits": limits(result, self.anchors), "node": p.intake["node"],
+            "policy": {"chain": self.policy.chain} | hexpair(policy_bytes),
             "result": result,
             "seals": [{"member": m.id, "role": m.role, "time": stamp(t * 1000)} for m, t in (self.note.seals if self.note else [])],
             "steps": [{"detail": {"en": detail}, "name": name, "outcome": outcome} for name, outcome, detail in self.steps],
@@ -230,9 +247,34 @@ LIMITS = (
 )
 
 
-def limits(result):
-    lines = LIMITS if result == "proved" else (UNCHANGED,) + LIMITS
+LEGAL_WITH_STAMP = (
+    "legal time: a time-stamp shows only that the record existed at the time that its authority states, not when it was made; "
+    "whether the law recognises that authority is not proved; seal times are the members' own clocks",
+    "法定时间：时间戳只表明记录在时间戳机构所示的时间已存在，并不表明它何时产生；该机构是否具备法定资质须另行查明；会签时间来自各成员自己的时钟")
+OF_FABRIC = ("that any time in a Fabric ledger is legal time: Fabric states none, the times of transactions and blocks are their "
+             "submitters' claims", "Fabric 账本中的任何时间是法定时间：Fabric 不证明时间，交易与区块的时间只是提交方所称")
+OF_WITNESS = ("that a C2SP witness checked the SM3 half: it vouches for the SHA-256 half only",
+              "C2SP 见证者查验过 SM3 半部：其见证仅及 SHA-256 半部")
+
+
+def limits(result, judged):
+    proved = {a.kind for a in judged if a.outcome == PROVED}
+    lines = list(LIMITS)
+    if result == "proved" and "rfc3161" in proved:
+        lines[-1] = LEGAL_WITH_STAMP
+    lines += [line for kind, line in (("fabric", OF_FABRIC), ("witness", OF_WITNESS)) if kind in proved]
+    if result != "proved":
+        lines.insert(0, UNCHANGED)
     return [{"en": en, "zh": zh} for en, zh in lines]
+
+
+def hexpair(data):
+    return {half: digest.hex() for half, digest in digests.plain(data).items()}
+
+
+def stamped(part, name):
+    """The same with one time, if it is there, as the report spells it."""
+    return part | ({name: stamp(part[name])} if name in part else {})
 
 
 def stamp(ms):

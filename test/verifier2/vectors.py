@@ -80,6 +80,13 @@ def answer(folder):
             return {"exit": 2, "report": None}
         return {"exit": v.exit, "report": v.report(policy_bytes)}
 
+    def anchored(case):
+        """Without content; roots and companion may be null."""
+        roots, beside = (load(case[name]) if case[name] is not None else None for name in ("roots", "beside"))
+        policy_bytes = load(case["policy"])
+        ok, v = _try(verify.judge, None, load(case["proof"]), policy_bytes, roots, beside)
+        return {"exit": v.exit, "report": v.report(policy_bytes, roots)} if ok else {"exit": 2, "report": None}
+
     trees = table("merkle.json", {"roots": [], "inclusion": [], "consistency": []})
     json.dump({
         "canonical-json": [_document(c) for c in table("canonical-json.json")],
@@ -89,6 +96,7 @@ def answer(folder):
         "policy": list(_policies(table("policy.json", {"cases": []}))),
         "note": [opened(c) for c in table("note.json")],
         "proofs": [judged(c) for c in table("proofs.json")],
+        "anchors": [anchored(c) for c in table("anchors.json")],
         "sm3": digests.sm3_python(b"abcd" * 16).hex(),
     }, sys.stdout)
     print()

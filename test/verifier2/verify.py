@@ -5,12 +5,14 @@ Written from docs/spec alone, in the standard library of Python 3 and the
 openssl program: it shares no code with the Go verifier, so that a court's
 verdict does not hang on one program. It makes no network call.
 
-    verify.py [FILE] --proof P --policy POLICY [--json] [--lang zh|en]
+    verify.py [FILE] --proof P --policy POLICY [--anchor-roots R] [--anchors A] [--json] [--lang zh|en]
     verify.py --vectors FOLDER
 
 FILE is the content; without it, or where it is a proof file itself, none is
-compared. --proof is FILE.qifeng.json unless stated. Exit codes: 0 proved, 1 the content or the proof is false, 2
-usage or unreadable input, 3 consistent but not proved.
+compared. --proof is FILE.qifeng.json unless stated. Without --anchor-roots, which
+come from the court's own hands like the policy, no anchor is checked; --anchors is
+a companion file with more of them. Exit codes: 0 proved, 1 the content or the
+proof is false, 2 usage or unreadable input, 3 consistent but not proved.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
+import anchors
 import digests
 import documents
 import policy
@@ -27,14 +30,17 @@ import steps
 from canonical import Refused
 
 WORDS = {
-    "zh": {"proved": "成立", "failed": "不成立", "not present": "未证明", "": ("未证明的事项：", "结论：")},
-    "en": {"proved": "proved", "failed": "FAILED", "not present": "not present", "": ("NOT proved by this report:", "VERDICT: ")},
+    "zh": {"proved": "成立", "failed": "不成立", "not present": "未证明", "": ("未证明的事项：", "不晚于：", "结论：")},
+    "en": {"proved": "proved", "failed": "FAILED", "not present": "not present", "": ("NOT proved by this report:", "Not later than: ", "VERDICT: ")},
 }
 
 
-def judge(content, proof_bytes, policy_bytes):
+def judge(content, proof_bytes, policy_bytes, roots_bytes=None, beside_bytes=None):
     """The verification, or Refused where an input cannot be read."""
-    return steps.Verification(documents.Proof(proof_bytes), policy.parse(policy_bytes), content)
+    trusted, proof = policy.parse(policy_bytes), documents.Proof(proof_bytes)
+    roots = anchors.Roots(roots_bytes) if roots_bytes is not None else None
+    beside = anchors.companion(beside_bytes, proof) if beside_bytes is not None else []
+    return steps.Verification(proof, trusted, content, roots, beside)
 
 
 def load(path):
@@ -47,7 +53,15 @@ def show(v, report, lang):
     print(f"{report['id']} {report['kind']} {report['submitter']} -> {report['node']}")
     for name, outcome, detail in v.steps:
         print(f"  [{words[outcome]}] {name}" + (f": {detail}" if detail else ""))
-    not_proved, verdict = words[""]
+    for a in report.get("anchors", []):
+        time = f" {a['time']}" + (f" ± {a['accuracy_ms']} ms" if "accuracy_ms" in a else "") if "time" in a else ""
+        print(f"  [{words[a['outcome']]}] {a['kind']}/{a['name']} {a['size']}{time}: {a['detail']['en']}")
+    not_proved, by, verdict = words[""]
+    if "bracket" in report:
+        b = report["bracket"]
+        print(f"{by}{b['not_later_than']} ({b['source']}; ± {b['spread_ms']} ms)")
+        for order in b["impossible"]:
+            print(f"  ! {order['anchor']} < {order['earlier_than']}")
     print(not_proved)
     for line in report["limits"]:
         print(f"  - {line[lang]}")
@@ -64,8 +78,9 @@ def run(args):
         raise Refused("a policy and a proof are needed, see --help")
     content = load(content_path) if content_path else None
     policy_bytes = load(args.policy)
-    v = judge(content, load(proof_path), policy_bytes)
-    report = v.report(policy_bytes)
+    roots_bytes, beside_bytes = (load(path) if path else None for path in (args.anchor_roots, args.anchors))
+    v = judge(content, load(proof_path), policy_bytes, roots_bytes, beside_bytes)
+    report = v.report(policy_bytes, roots_bytes)
     if args.json:
         sys.stdout.buffer.write(steps.report_bytes(report) + b"\n")
     else:
@@ -78,6 +93,8 @@ def main():
     parser.add_argument("file", nargs="?", help="the content")
     parser.add_argument("--proof", help="proof file (default FILE.qifeng.json)")
     parser.add_argument("--policy", help="trust policy")
+    parser.add_argument("--anchor-roots", help="anchor roots, without which no anchor is checked")
+    parser.add_argument("--anchors", help="companion file with more anchors")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--lang", choices=("zh", "en"), default="zh")
     parser.add_argument("--vectors", metavar="FOLDER", help="answer all vectors of a folder, as JSON")

@@ -108,7 +108,8 @@ func takeApart(b []byte) (*call, error) {
 	if len(tx.Actions) != 1 {
 		return nil, fmt.Errorf("%d actions, not 1", len(tx.Actions))
 	}
-	if !bytes.Equal(tx.Actions[0].Header, payload.GetHeader().GetSignatureHeader()) {
+	header := payload.GetHeader() // nil where there is none: its fields are empty then
+	if !bytes.Equal(tx.Actions[0].Header, header.GetSignatureHeader()) {
 		return nil, errors.New("the action has another signature header than the envelope")
 	}
 	var action wire.ChaincodeActionPayload
@@ -116,7 +117,7 @@ func takeApart(b []byte) (*call, error) {
 		return nil, fmt.Errorf("action: %w", err)
 	}
 	c := &call{
-		channelHeader: payload.Header.ChannelHeader, signatureHeader: payload.Header.SignatureHeader,
+		channelHeader: header.GetChannelHeader(), signatureHeader: header.GetSignatureHeader(),
 		proposal: action.ChaincodeProposalPayload, response: action.GetAction().GetProposalResponsePayload(),
 	}
 	for _, e := range action.GetAction().GetEndorsements() {

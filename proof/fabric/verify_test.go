@@ -10,6 +10,7 @@ import (
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/ledger/rwset/kvrwset"
+	"github.com/hyperledger/fabric-protos-go-apiv2/peer"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -152,6 +153,20 @@ func TestRefused(t *testing.T) {
 			p.Header.SignatureHeader = good
 			w.envelope = w.Envelope(marshal(&p))
 		}, nil, "another signature header"},
+		{"payload without a header", false, func(_ *testing.T, w *world) {
+			w.envelope = w.Envelope(marshal(&common.Payload{Data: marshal(&peer.Transaction{Actions: []*peer.TransactionAction{{}}})}))
+		}, nil, "of type 0"},
+		{"an empty transaction", false, func(_ *testing.T, w *world) {
+			var p common.Payload
+			unmarshal(w.put.Endorse().Payload(), &p)
+			p.Data = marshal(&peer.Transaction{Actions: []*peer.TransactionAction{{Header: p.Header.SignatureHeader}}})
+			w.envelope = w.Envelope(marshal(&p))
+		}, nil, `calls chaincode ""`},
+		{"an empty answer", false, func(_ *testing.T, w *world) {
+			k := w.put.Endorse()
+			k.Response, k.Endorsements = nil, nil
+			w.envelope = w.Envelope(k.Payload())
+		}, nil, "proposal hash"},
 		{"two actions", false, func(_ *testing.T, w *world) {
 			var p common.Payload
 			unmarshal(w.put.Endorse().Payload(), &p)

@@ -69,3 +69,22 @@ func FuzzParts(f *testing.F) {
 		}
 	})
 }
+
+// An endorsed call is read and judged without a panic, whatever a driver hands over.
+func FuzzReadBack(f *testing.F) {
+	w := newWorld(f, false)
+	f.Add(w.put.Endorse().Payload())
+	f.Add(w.get.Endorse().Payload())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		b, err := fabric.ReadBackOf(payload)
+		if err != nil {
+			return
+		}
+		if read, err := b.Pinned(w.pinned).Verify(w.pinned); err == nil {
+			read.Writes()
+			_, _, _ = read.Version(fabric.EntryKey(want.Origin, want.Size))
+		}
+		b.Marshal()
+	})
+}

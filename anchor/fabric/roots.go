@@ -32,18 +32,35 @@ func Roots(ctx context.Context, n Network, name, channel, chaincode string) (*fa
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the configuration of channel %s: %w", channel, err)
 	}
+	parameter, err := endorsementPolicy(ctx, n, channel, chaincode)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the definition of chaincode %s: %w", chaincode, err)
+	}
+	return distil(config, parameter, name, channel, chaincode)
+}
+
+// endorsementPolicy reads a chaincode's policy (peer.ApplicationPolicy) from its
+// definition: that of Fabric 2 and later, or where there is none that of Fabric 1.
+func endorsementPolicy(ctx context.Context, n Network, channel, chaincode string) ([]byte, error) {
 	arg, err := proto.Marshal(&lifecycle.QueryChaincodeDefinitionArgs{Name: chaincode})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if b, err = n.Evaluate(ctx, "_lifecycle", []byte("QueryChaincodeDefinition"), arg); err != nil {
-		return nil, nil, fmt.Errorf("reading the definition of chaincode %s: %w", chaincode, err)
+	b, err := n.Evaluate(ctx, "_lifecycle", []byte("QueryChaincodeDefinition"), arg)
+	if err == nil {
+		var def lifecycle.QueryChaincodeDefinitionResult
+		err = proto.Unmarshal(b, &def)
+		return def.ValidationParameter, err
 	}
-	var def lifecycle.QueryChaincodeDefinitionResult
-	if err := proto.Unmarshal(b, &def); err != nil {
-		return nil, nil, fmt.Errorf("reading the definition of chaincode %s: %w", chaincode, err)
+	b, old := n.Evaluate(ctx, "lscc", []byte("getccdata"), []byte(channel), []byte(chaincode))
+	if old != nil {
+		return nil, err
 	}
-	return distil(config, def.ValidationParameter, name, channel, chaincode)
+	var data peer.ChaincodeData
+	if err := proto.Unmarshal(b, &data); err != nil {
+		return nil, err
+	}
+	return proto.Marshal(&peer.ApplicationPolicy{Type: &peer.ApplicationPolicy_SignaturePolicy{SignaturePolicy: data.Policy}})
 }
 
 // configOf takes the channel's groups out of a configuration block.

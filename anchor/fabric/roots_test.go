@@ -26,6 +26,7 @@ type settings struct {
 	consensus string
 	policies  map[string]*common.Policy
 	chaincode *peer.ApplicationPolicy
+	old       *common.SignaturePolicyEnvelope // in a definition of Fabric 1
 }
 
 func newSettings(t testing.TB, bft bool) *settings {
@@ -98,7 +99,15 @@ func (s *settings) network(t *testing.T) Network {
 		switch chaincode + " " + args[0] {
 		case "cscc GetConfigBlock":
 			return s.block(), nil
+		case "lscc getccdata":
+			if s.old == nil {
+				return nil, errors.New("no such chaincode")
+			}
+			return must(&peer.ChaincodeData{Policy: s.old}), nil
 		case "_lifecycle QueryChaincodeDefinition":
+			if s.chaincode == nil {
+				return nil, &Rejection{Messages: []string{"namespace anchor is not defined"}}
+			}
 			return must(&lifecycle.QueryChaincodeDefinitionResult{ValidationParameter: must(s.chaincode)}), nil
 		}
 		return nil, errors.New("not asked for")
@@ -167,6 +176,10 @@ func TestRoots(t *testing.T) {
 			}
 			s.rule(signed(r, three...))
 		}, 0, "nested"},
+		{"a definition of Fabric 1", func(s *settings) {
+			s.chaincode, s.old = nil, signed(outOf(3, by(0), by(1), by(2)), three...)
+		}, 3, ""},
+		{"no definition", func(s *settings) { s.chaincode = nil }, 0, "is not defined"},
 		{"no roles", func(s *settings) { s.orgs[1].FabricNodeOus = nil }, 2, "gives its certificates no roles"},
 		{"no role for orderers", func(s *settings) { s.orderer.FabricNodeOus.OrdererOuIdentifier = nil }, 2, "gives no role to its orderers"},
 		{"another name of a role", func(s *settings) { s.orgs[0].FabricNodeOus.PeerOuIdentifier.OrganizationalUnitIdentifier = "node" }, 0, "usual names"},

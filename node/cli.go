@@ -155,7 +155,7 @@ func (a *app) readKeyFlag(cmd *cobra.Command) {
 }
 
 func (a *app) outFlag(cmd *cobra.Command, what string) {
-	cmd.Flags().StringVar(&a.outPath, "out", "", what)
+	cmd.Flags().StringVarP(&a.outPath, "out", "o", "", what)
 }
 
 func (a *app) jsonFlag(cmd *cobra.Command) {

@@ -61,9 +61,13 @@ func (a *app) fsck(ctx context.Context) error {
 // fsckHome names the files of a home.
 func fsckHome(h home, cfg *Config) fsck.Home {
 	k := &cfg.Keys
+	roots := ""
+	if cfg.Anchors.Roots != "" {
+		roots = h.path(cfg.Anchors.Roots)
+	}
 	return fsck.Home{
 		Dir: string(h), Self: cfg.Member.ID, Lock: h.path(lockName),
-		Genesis: h.path(genesisName), Policy: h.path(policyName), Card: h.path(cardName), Data: h.path(cfg.Data.Dir),
+		Genesis: h.path(genesisName), Policy: h.path(policyName), Card: h.path(cardName), Data: h.path(cfg.Data.Dir), AnchorRoots: roots,
 		Keys: fsck.Keys{
 			Intake: h.path(k.Intake), SealSM2: h.path(k.SealSM2), SealEd25519: h.path(k.SealEd25519), Log: h.path(k.Log), Admin: h.path(k.Admin),
 			Consensus: h.path(k.Consensus), Node: h.path(k.Node), Guard: h.path(k.Guard),

@@ -40,7 +40,8 @@
 //     the ledger; then the folders: names, numbers, gaps; then its index, file by
 //     file: blocks, order, fences, filter, and that its entries are those that
 //     follow from the records;
-//  5. the audit log and the fraud proofs.
+//  5. the receipts of anchors, each with its note and as a court would verify it;
+//  6. the audit log and the fraud proofs.
 //
 // # A restored home
 //

@@ -23,8 +23,10 @@ type Home struct {
 	Genesis string
 	Policy  string
 	Card    string
-	Data    string // folder of archive, chain and audit log
+	Data    string // folder of archive, chain, anchors and audit log
 	Keys    Keys
+
+	AnchorRoots string // may be empty, or not there
 }
 
 // Keys are the paths of the key files.
@@ -59,7 +61,7 @@ type checker struct {
 	cons *consortium
 	book *ledger
 
-	records, statements, receipts, batches, bytes, entries, seals, heights atomic.Uint64
+	records, statements, receipts, batches, bytes, entries, seals, heights, anchors atomic.Uint64
 
 	mu     sync.Mutex // guards what follows
 	report *Report
@@ -98,7 +100,7 @@ func (c *checker) count() {
 	n := &c.report.Counts
 	n.Records, n.Statements, n.Receipts = c.records.Load(), c.statements.Load(), c.receipts.Load()
 	n.Batches, n.Bytes, n.Index = c.batches.Load(), c.bytes.Load(), c.entries.Load()
-	n.Seals, n.Heights = c.seals.Load(), c.heights.Load()
+	n.Seals, n.Heights, n.Anchors = c.seals.Load(), c.heights.Load(), c.anchors.Load()
 }
 
 func (c *checker) data(parts ...string) string {
@@ -128,6 +130,9 @@ func (c *checker) run() error {
 		return err
 	}
 	c.progress(PhaseRest, 0, 1)
+	if err := c.checkAnchors(); err != nil {
+		return err
+	}
 	if err := errors.Join(c.checkAudit(), c.checkFrauds(), c.checkStray()); err != nil {
 		return firstOf(err)
 	}
@@ -150,7 +155,7 @@ func (c *checker) lock() (unlock func(), err error) {
 	} else if !st.IsDir() {
 		return nil, fmt.Errorf("%s is no folder", c.home.Dir)
 	}
-	paths := []string{c.home.Lock, c.data("archive", "LOCK"), c.data("chain", "ledger", "LOCK")}
+	paths := []string{c.home.Lock, c.data("archive", "LOCK"), c.data("chain", "ledger", "LOCK"), c.data("anchor", "LOCK")}
 	for _, db := range []string{"blockstore", "state", "evidence"} {
 		paths = append(paths, c.data("chain", "comet", "data", db+".db", "LOCK"))
 	}
@@ -200,7 +205,7 @@ func (c *checker) checkStray() error {
 	list, _, err := names(c.home.Data)
 	for _, n := range list {
 		switch n {
-		case "archive", "chain", "fraud", "restored", "audit.log":
+		case "archive", "chain", "anchor", "fraud", "restored", "audit.log":
 		default:
 			c.note(NoteUnknown, c.rel(c.data(n)), "")
 		}

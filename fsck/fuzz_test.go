@@ -2,10 +2,12 @@ package fsck
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,6 +190,30 @@ func FuzzIndex(f *testing.F) {
 			}
 		} else if r.got[0].count.Load() != r.counts[0] || r.got[1].count.Load() != r.counts[1] {
 			t.Fatal("entries were passed over")
+		}
+	})
+}
+
+func FuzzAnchorStore(f *testing.F) {
+	f.Add([]byte("routside\x00\x00\x00\x00\x00\x00\x00\x00\x07"), slices.Concat([]byte{1, 3}, make([]byte, 40)), true)
+	f.Add([]byte("poutside"), slices.Concat([]byte{1}, make([]byte, 24)), true)
+	f.Add([]byte("aoutside\x00\x00\x00\x00\x00\x00\x00\x00\x01"), slices.Concat([]byte{1}, make([]byte, 44)), true)
+	f.Fuzz(func(t *testing.T, key, value []byte, sealed bool) {
+		if len(key) == 0 {
+			return
+		}
+		if sealed {
+			value = append(value, plain(merkle.Sum(slices.Concat(binary.BigEndian.AppendUint32(nil, uint32(len(key))), key, value)))...)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // its notes are not looked at
+		a := &anchorStore{c: &checker{}, dir: "anchor", pool: newPool(ctx, 1)}
+		err := a.entry(key, value)
+		if _, ok := err.(*Problem); err != nil && !ok {
+			t.Fatalf("a value that is there could not be read: %v", err)
+		}
+		if err == nil && !sealed {
+			t.Fatal("a value without its checksum was believed")
 		}
 	})
 }

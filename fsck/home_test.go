@@ -245,7 +245,7 @@ func copyHome(t testing.TB, member string) string {
 // layout names the files of a home as qifeng.toml does by default.
 func layout(dir, self string) fsck.Home {
 	p := func(s string) string { return filepath.Join(dir, filepath.FromSlash(s)) }
-	return fsck.Home{Dir: dir, Self: self, Lock: p("lock"), Genesis: p("genesis.json"), Policy: p("policy.txt"), Card: p("card.json"), Data: p("data"),
+	return fsck.Home{Dir: dir, Self: self, Lock: p("lock"), Genesis: p("genesis.json"), Policy: p("policy.txt"), Card: p("card.json"), Data: p("data"), AnchorRoots: p("anchor-roots.json"),
 		Keys: fsck.Keys{Intake: p("keys/intake.pem"), SealSM2: p("keys/seal-sm2.pem"), SealEd25519: p("keys/seal-ed25519.pem"), Log: p("keys/log.pem"),
 			Admin: p("keys/admin.pem"), Consensus: p("keys/consensus.json"), Node: p("keys/node.json"), Guard: p("keys/guard.json"),
 			Users: []string{p("keys/submit.pem"), p("keys/read.pem")}}}

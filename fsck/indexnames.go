@@ -35,16 +35,16 @@ func (c *checker) openBodies(dir string) (*bodyNames, error) {
 		return n, nil
 	}
 	if err != nil {
-		return n, ofIndex(err)
+		return n, coded(err, CodeIndex)
 	}
 	n.db = db
 	done, err := db.get([]byte{'c'})
 	if err != nil {
-		return n, ofIndex(err)
+		return n, coded(err, CodeIndex)
 	}
 	mark, err := db.get([]byte{'m'})
 	if err != nil {
-		return n, ofIndex(err)
+		return n, coded(err, CodeIndex)
 	}
 	if done != nil && len(done) != 8 || mark != nil && len(mark) != 16 {
 		return n, wrong(CodeIndex, c.rel(dir), "its marks have %d and %d bytes", len(done), len(mark))
@@ -67,15 +67,6 @@ func (n *bodyNames) table(c *checker, file string) bool {
 	return err == nil && c.rel(path) == file && filepath.Ext(path) == ".ldb"
 }
 
-// ofIndex gives damage of the database the words for the index.
-func ofIndex(err error) error {
-	var p *Problem
-	if errors.As(err, &p) {
-		p.Code = CodeIndex
-	}
-	return err
-}
-
 func (n *bodyNames) close() {
 	if n != nil && n.db != nil {
 		n.db.close()
@@ -95,7 +86,7 @@ func (n *bodyNames) check(x *index) (err error) {
 	for {
 		ok, err := it.next()
 		if err != nil {
-			return ofIndex(err)
+			return coded(err, CodeIndex)
 		}
 		if !ok {
 			break

@@ -45,6 +45,7 @@ type Counts struct {
 	Receipts    uint64 `json:"receipts"`
 	Bytes       uint64 `json:"bytes"`         // of the archive's files
 	Index       uint64 `json:"index_entries"` // of the archive's index
+	Anchors     uint64 `json:"anchors"`       // receipts from outside the consortium
 }
 
 // ExitCode is the exit code of the command.
@@ -148,9 +149,9 @@ func (r *Report) Text(zh bool) string {
 	}
 	c := r.Counts
 	if r.Result != Unchecked || c.Entries > 0 {
-		fmt.Fprintf(&b, t("已核对：总账 %d 条、区块 %d 个、会签 %d 个（最新已会签大小 %d）；批次 %d 个、记录 %d 条、声明 %d 份、回执 %d 份，共 %d 字节；索引 %d 条\n",
-			"checked: %d ledger entries, %d blocks, %d seals (newest sealed size %d); %d batches, %d records, %d statements, %d receipts, %d bytes; %d index entries\n"),
-			c.Entries, c.Heights, c.Seals, c.Sealed, c.Batches, c.Records, c.Statements, c.Receipts, c.Bytes, c.Index)
+		fmt.Fprintf(&b, t("已核对：总账 %d 条、区块 %d 个、会签 %d 个（最新已会签大小 %d）；批次 %d 个、记录 %d 条、声明 %d 份、回执 %d 份，共 %d 字节；索引 %d 条；锚定回执 %d 份\n",
+			"checked: %d ledger entries, %d blocks, %d seals (newest sealed size %d); %d batches, %d records, %d statements, %d receipts, %d bytes; %d index entries; %d receipts of anchors\n"),
+			c.Entries, c.Heights, c.Seals, c.Sealed, c.Batches, c.Records, c.Statements, c.Receipts, c.Bytes, c.Index, c.Anchors)
 	}
 	switch r.Result {
 	case Good:

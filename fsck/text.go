@@ -36,6 +36,8 @@ const (
 	CodeLostList    Code = "lost-list"        // what a restored archive says that it has not
 	CodeIndex       Code = "index"            // the index of the archive, which is derived
 	CodeShort       Code = "journal-short"    // the index knows records that no file has
+	CodeAnchor      Code = "anchor"           // the store of receipts from outside the consortium
+	CodeAnchorRoots Code = "anchor-roots"     // what they are verified by
 	CodeForeign     Code = "foreign-file"     // a file that has no place here
 	CodeAudit       Code = "audit-log"        // the log of look-ups
 	CodeFraud       Code = "fraud-proof"      // a kept fraud proof
@@ -43,21 +45,23 @@ const (
 
 // What is told without being wrong.
 const (
-	NoteTorn      Code = "torn-tail"       // the end of an unfinished write
-	NoteGap       Code = "old-gap"         // a gap that the ledger shows to everybody
-	NoteMoving    Code = "unfinished"      // a move that the next start completes
-	NoteEmpty     Code = "empty"           // nothing there yet
-	NoteRestored  Code = "restored"        // the home is marked as restored
-	NoteLost      Code = "lost"            // a restored home has not all that the ledger has
-	NoteNoLedger  Code = "no-ledger"       // a restored home, not started since
-	NoteConflict  Code = "conflict"        // seals on another ledger are kept
-	NoteFrauds    Code = "frauds"          // fraud proofs are kept
-	NoteUnknown   Code = "unknown-file"    // a file that nobody reads
-	NoteAdminGone Code = "admin-elsewhere" // the admin key is not here
-	NoteNoIndex   Code = "no-index"        // the archive has no index, or an old one
-	NoteNoWAL     Code = "no-wal"          // CometBFT's write-ahead log is not there
-	NoteWALCut    Code = "wal-cut"         // CometBFT has cut its log and gone on
-	NoteWALGoneOn Code = "wal-gone-on"     // CometBFT has gone on behind a message that was cut
+	NoteTorn        Code = "torn-tail"        // the end of an unfinished write
+	NoteGap         Code = "old-gap"          // a gap that the ledger shows to everybody
+	NoteMoving      Code = "unfinished"       // a move that the next start completes
+	NoteEmpty       Code = "empty"            // nothing there yet
+	NoteRestored    Code = "restored"         // the home is marked as restored
+	NoteLost        Code = "lost"             // a restored home has not all that the ledger has
+	NoteNoLedger    Code = "no-ledger"        // a restored home, not started since
+	NoteConflict    Code = "conflict"         // seals on another ledger are kept
+	NoteFrauds      Code = "frauds"           // fraud proofs are kept
+	NoteUnknown     Code = "unknown-file"     // a file that nobody reads
+	NoteAdminGone   Code = "admin-elsewhere"  // the admin key is not here
+	NoteUnproved    Code = "anchors-unproved" // receipts of anchors that the anchor roots do not know
+	NoteAnchorAlarm Code = "anchor-alarms"    // a witness has contradicted
+	NoteNoIndex     Code = "no-index"         // the archive has no index, or an old one
+	NoteNoWAL       Code = "no-wal"           // CometBFT's write-ahead log is not there
+	NoteWALCut      Code = "wal-cut"          // CometBFT has cut its log and gone on
+	NoteWALGoneOn   Code = "wal-gone-on"      // CometBFT has gone on behind a message that was cut
 )
 
 type words struct{ what, means, do [2]string } // Chinese, English
@@ -142,6 +146,12 @@ var texts = map[Code]words{
 		[2]string{"停止节点，移走 data/archive/index，再启动：节点会由批次重建它", "stop the node, move data/archive/index away and start: the node makes it again from the batches"}},
 	CodeShort: {[2]string{"索引知道的记录不在任何文件中", "the index knows records that are in no file"},
 		[2]string{"日志文件失去了已经写定的内容；可能曾就其中的记录给出回执，节点会拒绝启动", "the journal has lost what was durable in it; receipts may have been given for records in it, and the node refuses to start"}, [2]string{backupZH, backupEN}},
+	CodeAnchor: {[2]string{"锚定回执库不对", "the store of anchor receipts is not right"},
+		[2]string{"其中的回执不能再附在证明上；取得过的证明文件不受影响，回执的时间无法补回", "receipts of it go with no proof any more; proofs fetched before are not affected; the time of a receipt cannot be had again"},
+		[2]string{"先完整备份此目录；从备份取回 data/anchor；若没有，移走它：节点会就最新的检查点重新锚定", "copy the whole home first; put data/anchor back from a backup; without one move it away: the node has its newest checkpoint witnessed again"}},
+	CodeAnchorRoots: {[2]string{"锚定信任根文件不对", "the anchor roots are not right"},
+		[2]string{"回执无从核验，有锚定的节点会拒绝启动", "no receipt can be verified by them, and a node with anchors refuses to start"},
+		[2]string{"从备份取回，或用 qifeng anchor roots 重新生成", "put them back from a backup, or make them again with qifeng anchor roots"}},
 	CodeForeign: {[2]string{"不属于这里的文件", "a file that has no place here"},
 		[2]string{"节点会拒绝启动", "the node refuses to start"}, [2]string{"移走它并查明来历", "move it away and find out where it came from"}},
 	CodeAudit: {[2]string{"查询日志被改动", "the log of look-ups was changed"},
@@ -149,21 +159,23 @@ var texts = map[Code]words{
 	CodeFraud: {[2]string{"欺诈证明文件不成立", "a kept fraud proof does not hold"},
 		[2]string{"文件被改动", "the file was changed"}, [2]string{"移走它；节点会从保存的会签重新写出", "move it away; the node writes it again from the seals it keeps"}},
 
-	NoteTorn:      {what: [2]string{"未写完的尾部：若机器曾断电或被杀，没有人得到过它的确认；否则请与备份比较", "an unfinished tail: nobody was told of it if the machine lost power or the process was killed; else compare with a backup"}},
-	NoteGap:       {what: [2]string{"总账可见的序号缺口：这些批次曾丢失，节点已带告警继续", "a gap that the ledger shows: these batches were lost once, and the node went on with an alarm"}},
-	NoteMoving:    {what: [2]string{"未完成的移动，下次启动时完成", "a move that the next start completes"}},
-	NoteEmpty:     {what: [2]string{"尚无内容", "nothing there yet"}},
-	NoteRestored:  {what: [2]string{"此目录标记为已恢复：启动后先不投票、不会签", "this home is marked as restored: it keeps still at first"}},
-	NoteLost:      {what: [2]string{"恢复自备份时丢失的批次：须由镜像应答", "lost when this home was restored from a backup: a mirror must answer"}},
-	NoteNoLedger:  {what: [2]string{"恢复后尚未启动，不与总账核对：声明的密钥、批次头与总账均未核对", "put back and not started since: keys of statements, headers and the ledger itself were not checked; they are fetched from the other members"}},
-	NoteConflict:  {what: [2]string{"保存着成员对另一总账的会签：该成员说过谎", "a member's seal on another ledger is kept: that member has lied"}},
-	NoteFrauds:    {what: [2]string{"保存的欺诈证明，均成立", "kept fraud proofs, all of them hold"}},
-	NoteUnknown:   {what: [2]string{"没有程序读取的文件", "a file that nothing reads"}},
-	NoteAdminGone: {what: [2]string{"管理密钥不在此处（这样更好）", "the admin key is not here, which is better"}},
-	NoteWALCut:    {what: [2]string{"CometBFT 曾在断裂处截断预写日志后继续运行，这是截断前的副本，可以删除", "CometBFT has cut its write-ahead log where it was broken, and gone on; this is the copy from before, which may be removed"}},
-	NoteWALGoneOn: {what: [2]string{"磁盘写满或进程结束时，CometBFT 的预写日志有一条消息未写完，之后的消息接着写在它后面；该日志不是证据，无需处理", "a full disk or the end of the process has cut a message of CometBFT's write-ahead log, and the next ones stand behind it; the log is no evidence, and nothing is to be done"}},
-	NoteNoIndex:   {what: [2]string{"存档没有索引或索引不完整；节点启动时由批次重建", "the archive has no index, or not all of it; the next start makes it again from the batches"}},
-	NoteNoWAL:     {what: [2]string{"CometBFT 的预写日志不在；节点启动时会新建，最后一个高度若未完成则从其他成员取得", "CometBFT's write-ahead log is not there; the node makes a new one, and gets a height that was not finished from the others"}},
+	NoteTorn:        {what: [2]string{"未写完的尾部：若机器曾断电或被杀，没有人得到过它的确认；否则请与备份比较", "an unfinished tail: nobody was told of it if the machine lost power or the process was killed; else compare with a backup"}},
+	NoteGap:         {what: [2]string{"总账可见的序号缺口：这些批次曾丢失，节点已带告警继续", "a gap that the ledger shows: these batches were lost once, and the node went on with an alarm"}},
+	NoteMoving:      {what: [2]string{"未完成的移动，下次启动时完成", "a move that the next start completes"}},
+	NoteEmpty:       {what: [2]string{"尚无内容", "nothing there yet"}},
+	NoteRestored:    {what: [2]string{"此目录标记为已恢复：启动后先不投票、不会签", "this home is marked as restored: it keeps still at first"}},
+	NoteLost:        {what: [2]string{"恢复自备份时丢失的批次：须由镜像应答", "lost when this home was restored from a backup: a mirror must answer"}},
+	NoteNoLedger:    {what: [2]string{"恢复后尚未启动，不与总账核对：声明的密钥、批次头与总账均未核对", "put back and not started since: keys of statements, headers and the ledger itself were not checked; they are fetched from the other members"}},
+	NoteConflict:    {what: [2]string{"保存着成员对另一总账的会签：该成员说过谎", "a member's seal on another ledger is kept: that member has lied"}},
+	NoteFrauds:      {what: [2]string{"保存的欺诈证明，均成立", "kept fraud proofs, all of them hold"}},
+	NoteUnknown:     {what: [2]string{"没有程序读取的文件", "a file that nothing reads"}},
+	NoteAdminGone:   {what: [2]string{"管理密钥不在此处（这样更好）", "the admin key is not here, which is better"}},
+	NoteWALCut:      {what: [2]string{"CometBFT 曾在断裂处截断预写日志后继续运行，这是截断前的副本，可以删除", "CometBFT has cut its write-ahead log where it was broken, and gone on; this is the copy from before, which may be removed"}},
+	NoteWALGoneOn:   {what: [2]string{"磁盘写满或进程结束时，CometBFT 的预写日志有一条消息未写完，之后的消息接着写在它后面；该日志不是证据，无需处理", "a full disk or the end of the process has cut a message of CometBFT's write-ahead log, and the next ones stand behind it; the log is no evidence, and nothing is to be done"}},
+	NoteUnproved:    {what: [2]string{"锚定信任根不含其来源的回执，只核对了其检查点", "receipts of anchors that the anchor roots do not know: only their checkpoints were checked"}},
+	NoteAnchorAlarm: {what: [2]string{"保存着锚定告警：见 qifeng anchor list", "alarms of anchors are kept: see qifeng anchor list"}},
+	NoteNoIndex:     {what: [2]string{"存档没有索引或索引不完整；节点启动时由批次重建", "the archive has no index, or not all of it; the next start makes it again from the batches"}},
+	NoteNoWAL:       {what: [2]string{"CometBFT 的预写日志不在；节点启动时会新建，最后一个高度若未完成则从其他成员取得", "CometBFT's write-ahead log is not there; the node makes a new one, and gets a height that was not finished from the others"}},
 }
 
 func (c Code) words() words { return texts[c] }

@@ -94,13 +94,7 @@ func (d *driver) put(ctx context.Context, cp anchor.Checkpoint, ledger anchor.Le
 		}
 		head, err := d.head(ctx, want.Origin)
 		if err == nil && round == 0 && head.Size < want.Size && d.behind > 0 {
-			if err := pause(ctx, rand.N(d.behind)); err != nil {
-				return nil, err
-			}
-			head, err = d.head(ctx, want.Origin)
-			if head.Size < want.Size {
-				d.behind /= 2 // the others may be gone
-			}
+			head, err = d.standBack(ctx, want)
 		}
 		if err != nil {
 			return nil, err
@@ -130,6 +124,25 @@ func (d *driver) put(ctx context.Context, cp anchor.Checkpoint, ledger anchor.Le
 		}
 	}
 	return nil, fmt.Errorf("the channel moved on under each of %d attempts", maxRounds)
+}
+
+// standBack waits by chance, at most as long as the last lost races say and a
+// quarter of the time that is left, and looks again.
+func (d *driver) standBack(ctx context.Context, want fabric.Statement) (fabric.Statement, error) {
+	most := d.behind
+	if deadline, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(deadline)/4)
+	}
+	if most > 0 {
+		if err := pause(ctx, rand.N(most)); err != nil {
+			return fabric.Statement{}, err
+		}
+	}
+	head, err := d.head(ctx, want.Origin)
+	if head.Size < want.Size {
+		d.behind /= 2 // the others may be gone
+	}
+	return head, err
 }
 
 // statement is what the channel is to hold; the note's body must be the

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"qifeng/anchor"
 	"qifeng/anchor/anchortest"
@@ -237,6 +238,34 @@ func TestCancelled(t *testing.T) {
 	if _, err := d.Put(ctx, chain.At(t, 1), chain); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+}
+
+// Who lost a race waits before the next put, within the time that is left, and
+// forgets it where nobody else comes.
+func TestStandsBack(t *testing.T) {
+	f, d := newFake(t)
+	chain := anchortest.NewChain(t, "behind")
+	f.submit = func(commit func() Commit) (Commit, error) {
+		f.submit = nil
+		return Commit{Code: codeMVCC}, nil
+	}
+	check(t, d, chain.At(t, 1), chain, "", nil)
+	if d.behind != minBehind {
+		t.Fatalf("after a lost race it stands %v back", d.behind)
+	}
+	d.behind = maxBehind
+	for last := d.behind; d.behind > time.Millisecond; last = d.behind {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		if _, err := d.Put(ctx, chain.At(t, chain.Grow(1)), chain); err != nil {
+			t.Fatal(err) // it waited beyond its deadline
+		}
+		cancel()
+		if d.behind >= last {
+			t.Fatalf("%v back after %v", d.behind, last)
+		}
+	}
+	d.behind = 1000 * time.Hour
+	check(t, d, chain.At(t, chain.Size()), chain, "", nil) // it is there: nothing to wait for
 }
 
 func TestNewRefusesChannel(t *testing.T) {

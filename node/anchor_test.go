@@ -119,6 +119,7 @@ func TestAnchoredProof(t *testing.T) {
 	if got := n.exits(0, "anchor", "test", "tsa", "--home", home); !strings.Contains(got, "anchor tsa works") {
 		t.Errorf("%s", got)
 	}
+	old := writeFile(t, t.TempDir(), "old"+proofSuffix, mustRead(t, file)) // as it was
 	n.exits(0, "proof", "upgrade", file, "--home", home)
 	after := parsed(t, file)
 	if !bytes.Equal(before.Record, after.Record) || !bytes.Equal(before.Checkpoint, after.Checkpoint) || len(after.Anchors) != everywhere {
@@ -136,6 +137,11 @@ func TestAnchoredProof(t *testing.T) {
 	if got := n.exits(0, "status", "--home", home); !strings.Contains(got, "tsa") {
 		t.Errorf("the status does not show the anchor: %s", got)
 	}
+	status, companion := get(t, n.url(vendor, fmt.Sprintf("/v1/anchors?from=%d", ledgerSize(t, h, before))))
+	if status != 200 {
+		t.Fatal(companion)
+	}
+	companion = writeFile(t, t.TempDir(), "old"+anchorsSuffix, companion)
 	backup := filepath.Join(t.TempDir(), "backup")
 	n.exits(0, "backup", "--home", home, "--to", backup)
 
@@ -171,7 +177,66 @@ func TestAnchoredProof(t *testing.T) {
 	if err != nil || !strings.Contains(report, fmt.Sprintf("%x", given.digest.SM3)) {
 		t.Errorf("the report does not name the fingerprint of the roots: %v\n%s", err, report)
 	}
+	withCompanion(t, n, old, companion, policy, roots, everywhere)
 	tamperedReceipt(t, n, after, policy, roots)
+}
+
+// withCompanion takes the anchors from a file beside the proof, and puts them into
+// it, with nothing running and no home.
+func withCompanion(t *testing.T, n *testNet, old, companion, policy, roots string, everywhere int) {
+	t.Helper()
+	given := []string{"--policy", policy, "--anchor-roots", roots}
+	had := parsed(t, old)
+	if got := n.exits(0, append([]string{"verify", old, "--anchors", companion}, given...)...); !strings.Contains(got, "rfc3161/tsa") {
+		t.Errorf("%s", got)
+	}
+	out := filepath.Join(t.TempDir(), "new"+proofSuffix)
+	n.exits(0, append([]string{"proof", "upgrade", old, "--from", companion, "-o", out}, given...)...)
+	if f := parsed(t, out); len(f.Anchors) != everywhere || !bytes.Equal(f.Checkpoint, had.Checkpoint) || len(parsed(t, old).Anchors) != len(had.Anchors) {
+		t.Errorf("%d anchors in the new file, or the old one has changed", len(f.Anchors))
+	}
+	// Twice is once; what is of another proof, or changed, changes nothing.
+	n.exits(0, append([]string{"proof", "upgrade", out, "--from", companion}, given...)...)
+	before := mustRead(t, out)
+	other := writeFile(t, t.TempDir(), "other"+anchorsSuffix, strings.Replace(mustRead(t, companion), `"from": `, `"from": 1`, 1))
+	n.exits(2, append([]string{"proof", "upgrade", out, "--from", other}, given...)...)
+	f, err := proof.ParseAnchorFile([]byte(mustRead(t, companion)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range f.Anchors {
+		if r := f.Anchors[i].Receipt; len(r) > 0 {
+			r[len(r)-1] ^= 1
+		}
+	}
+	text, err := f.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := writeFile(t, t.TempDir(), "bad"+anchorsSuffix, string(text))
+	n.exits(1, append([]string{"verify", old, "--anchors", bad}, given...)...)
+	n.exits(1, append([]string{"proof", "upgrade", old, "--from", bad, "-o", out + "2"}, given...)...)
+	if mustRead(t, out) != before || exists(out+"2") {
+		t.Error("a file was changed though nothing was proved")
+	}
+}
+
+func ledgerSize(t *testing.T, h home, f *proof.File) uint64 {
+	t.Helper()
+	policy, err := loadPolicy(h.path(policyName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proof.Verify(f, policy, nil, proof.Options{}).LedgerSize
+}
+
+func mustRead(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // restoredReceipts puts a backup back that was taken while the node ran, and finds

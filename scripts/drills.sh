@@ -28,6 +28,11 @@ clocks() { QIFENG_DRILLS=long go test -count=1 -v -timeout 30m -run '^TestSkewed
 drills+=(anchors)
 anchors() { QIFENG_DRILLS=long QIFENG_NEED_FABRIC=1 CI=1 go test -count=1 -v -timeout 20m -run '^TestAnchorsOutage$' ./test/drills; }
 
+# --- anchorcost: the intake rate with three anchors, with three that hang, and without, in turns; five minutes.
+#     The figures mean something on a machine that does nothing else. QIFENG_DRILL_TURN=2s makes turns shorter.
+drills+=(anchorcost)
+anchorcost() { QIFENG_DRILLS=long QIFENG_NEED_FABRIC=1 CI=1 go test -count=1 -v -timeout 30m -run '^TestAnchorsCost$' ./test/drills; }
+
 [ "$#" -gt 0 ] || set -- "${drills[@]}"
 for name in "$@"; do
   [[ " ${drills[*]} " == *" $name "* ]] || { echo "no drill $name; there are: ${drills[*]}" >&2; exit 2; }

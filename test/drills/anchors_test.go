@@ -170,6 +170,7 @@ func TestAnchorsOutage(t *testing.T) {
 	down[lite] = time.Now()
 	o.lite.Stop()
 	wait(outage / 6)
+	killed := time.Now() // of four sealing members one is away for a moment then
 	o.Nodes[steady].End(t, syscall.SIGKILL)
 	o.start(steady, plain)
 	o.ready(steady)
@@ -223,7 +224,7 @@ func TestAnchorsOutage(t *testing.T) {
 	for _, p := range []struct {
 		name     string
 		from, to time.Time
-	}{{"before", before, began}, {"during", began, ended}, {"after", ended, after}} {
+	}{{"before", before, began}, {"during", began, ended}, {"of that until the kill", began, killed}, {"after", ended, after}} {
 		rate, gap := watch.pace(p.from, p.to)
 		paces += fmt.Sprintf("; %s %.2f a second, longest pause %v", p.name, rate, gap.Round(time.Millisecond))
 	}

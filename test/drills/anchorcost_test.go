@@ -1,0 +1,170 @@
+package drills
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"qifeng/bench"
+	"qifeng/test/testnet"
+	"qifeng/test/tsa"
+)
+
+// What one turn of the measurement has.
+const (
+	without = "without" // no anchors
+	with    = "with"    // all three, each every 2 s
+	hanging = "hanging" // all three take calls and never answer
+)
+
+// TestAnchorsCost measures what anchors cost a node that takes in as much as it
+// can: short turns without anchors, with all three, and with three that hang, in
+// changing order, so that what else the machine does falls on all alike. The
+// goal is 3 %; machines are noisier than that, so the rate decides by a wide bound,
+// the processor time for a record is printed beside it, and both are medians of the
+// ratios within each round.
+func TestAnchorsCost(t *testing.T) {
+	asked(t)
+	turn := duration(t, "QIFENG_DRILL_TURN", 5*time.Second)
+	const rounds = 8
+	o := newOutside(newNetwork(t, plain), 2*time.Second)
+	o.give(vendor, o.fabric.Org1())
+	for _, name := range anchorNames {
+		o.covers(time.Minute, 1, name, vendor)
+	}
+	o.ownCost(turn)
+
+	results := map[string][]bench.Result{}
+	for round := range rounds {
+		order := []string{without, with, hanging}
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, arm := range order {
+			r := o.turn(arm, turn, "--connections", "24", "--records", "100")
+			results[arm] = append(results[arm], r)
+			t.Logf("round %d, %-8s %8.0f records/s, %5.1f µs of the node for a record, accepted p50 %6.1f ms, sealed p50 %6.1f p99 %6.1f max %6.1f ms",
+				round+1, arm, r.RecordsPerS, cpu(r)*1e6, r.AcceptedLatency.P50, r.SealedLatency.P50, r.SealedLatency.P99, r.SealedLatency.Max)
+		}
+	}
+	value := func(f func(bench.Result) float64, arm string) float64 {
+		var list []float64
+		for _, r := range results[arm] {
+			list = append(list, f(r))
+		}
+		return median(list)
+	}
+	ratio := func(f func(bench.Result) float64, arm string) (middle, low, high float64) {
+		var list []float64
+		for i, r := range results[arm] {
+			list = append(list, f(r)/f(results[without][i]))
+		}
+		return median(list), slices.Min(list), slices.Max(list)
+	}
+	for _, m := range []struct {
+		name string
+		of   func(bench.Result) float64
+	}{
+		{"records/s", func(r bench.Result) float64 { return r.RecordsPerS }},
+		{"processor seconds of the node for a record", cpu},
+		{"ms to the receipt, p50", func(r bench.Result) float64 { return r.AcceptedLatency.P50 }},
+		{"ms to the seal, p50", func(r bench.Result) float64 { return r.SealedLatency.P50 }},
+		{"ms to the seal, p99", func(r bench.Result) float64 { return r.SealedLatency.P99 }},
+	} {
+		text := fmt.Sprintf("%s: without %.4g", m.name, value(m.of, without))
+		for _, arm := range []string{with, hanging} {
+			middle, low, high := ratio(m.of, arm)
+			text += fmt.Sprintf("; %s %.4g, ratio %.3f (%.3f to %.3f)", arm, value(m.of, arm), middle, low, high)
+		}
+		t.Log(text)
+	}
+	// Wide enough for a machine that does something else too.
+	const least, seal = 0.90, 1.5
+	for _, arm := range []string{with, hanging} {
+		if middle, _, _ := ratio(func(r bench.Result) float64 { return r.RecordsPerS }, arm); middle < least {
+			t.Errorf("%s: %.3f of the rate without anchors, want %.2f", arm, middle, least)
+		}
+		if middle, _, _ := ratio(func(r bench.Result) float64 { return r.SealedLatency.P50 }, arm); middle > seal {
+			t.Errorf("%s: a seal takes %.2f times as long as without anchors", arm, middle)
+		}
+	}
+	o.noAlarms()
+}
+
+// ownCost prints what anchoring itself takes of the processors, at a light load,
+// where all else is alike: the rate of a busy node can fall by no larger a share,
+// and this figure does not depend on what else the machine does.
+func (o *outside) ownCost(turn time.Duration) {
+	o.t.Helper()
+	used := map[string][]float64{}
+	for range 3 {
+		for _, arm := range []string{without, with} {
+			r := o.turn(arm, 2*turn, "--rate", "50", "--records", "10", "--connections", "4")
+			used[arm] = append(used[arm], r.Node.CPU/r.Window)
+		}
+	}
+	a, b := median(used[without]), median(used[with])
+	o.t.Logf("at 50 records/s the node takes %.4f processors without anchors and %.4f with three, each every 2 s: they cost %.2f %% of %d processors",
+		a, b, 100*(b-a)/float64(runtime.NumCPU()), runtime.NumCPU())
+}
+
+// turn starts the vendor's node for one arm and loads it.
+func (o *outside) turn(arm string, d time.Duration, load ...string) bench.Result {
+	o.t.Helper()
+	config := o.full[vendor]
+	if arm == without {
+		config = o.bare[vendor]
+	}
+	if arm == hanging {
+		for _, name := range []string{justice, lite} {
+			o.ways[vendor][name].Hang()
+			defer o.ways[vendor][name].Go()
+		}
+		o.tsa.Fail(tsa.Fault{Hang: true})
+		defer o.tsa.Fail(tsa.Fault{})
+	}
+	o.use(vendor, config, nil)
+	before, err := o.anchors(vendor)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	file := filepath.Join(o.t.TempDir(), "result.json")
+	testnet.Must(o.t, 0, append([]string{"bench", "--home", o.Home(vendor), "--duration", d.String(), "--warmup", "1s",
+		"--samples-per-second", "10", "--pid", fmt.Sprint(o.Nodes[vendor].Cmd.Process.Pid), "--json", file}, load...)...)
+	after, err := o.anchors(vendor)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	for _, name := range anchorNames {
+		switch rose := after[name].Size > before[name].Size; {
+		case arm == with && !rose:
+			o.t.Errorf("%s anchored nothing in a turn: %+v", name, after[name])
+		case arm == hanging && (rose || after[name].Pending == 0):
+			o.t.Errorf("%s does not hang: %+v", name, after[name])
+		}
+	}
+	var r bench.Result
+	if err := json.Unmarshal(testnet.Read(o.t, file), &r); err != nil {
+		o.t.Fatal(err)
+	}
+	if r.Node == nil || r.AcceptedLatency == nil || r.SealedLatency == nil {
+		o.t.Fatalf("the result is not whole: %+v", r)
+	}
+	return r
+}
+
+// cpu is the processor time of the node for a record, in the measured window.
+func cpu(r bench.Result) float64 { return r.Node.CPU / (r.RecordsPerS * r.Window) }
+
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return math.NaN()
+	}
+	list = slices.Sorted(slices.Values(list))
+	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
+}

@@ -104,7 +104,7 @@ func (o *outside) ownCost(turn time.Duration) {
 	used := map[string][]float64{}
 	for range 3 {
 		for _, arm := range []string{without, with} {
-			r := o.turn(arm, 2*turn, "--rate", "50", "--records", "10", "--connections", "4")
+			r := o.turn(arm, 2*turn, "--rate", "50", "--records", "10", "--connections", "4", "--sample", "1")
 			used[arm] = append(used[arm], r.Node.CPU/r.Window)
 		}
 	}

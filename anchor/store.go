@@ -18,6 +18,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/storage"
 	"github.com/syndtr/goleveldb/leveldb/util"
 
+	"qifeng/internal/durable"
 	"qifeng/proof/checkpoint"
 )
 
@@ -47,7 +48,7 @@ func openStore(dir, chain string, log *slog.Logger) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of the anchor store: %w", err)
 	}
-	if err := syncFolder(filepath.Dir(dir)); err != nil {
+	if err := durable.SyncFolder(filepath.Dir(dir)); err != nil {
 		return nil, fmt.Errorf("making the folder of the anchor store: %w", err)
 	}
 	s := &store{dir: dir, chain: chain, log: log, open: leveldb.Open}
@@ -63,7 +64,7 @@ func openStore(dir, chain string, log *slog.Logger) (*store, error) {
 // say, so it is told; a receipt that is missing from the middle is found when the
 // next one is read.
 func (s *store) start() error {
-	if err := removeUnborn(s.dir); err != nil {
+	if err := durable.RemoveUnborn(s.dir); err != nil {
 		return err
 	}
 	err := s.openWith(opt.Options{Strict: opt.DefaultStrict | opt.StrictJournal})

@@ -20,6 +20,8 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/proxy"
 	"github.com/cometbft/cometbft/types"
+
+	"qifeng/internal/durable"
 )
 
 // genesisDoc is CometBFT's genesis: a function of the genesis bytes alone, so
@@ -113,7 +115,7 @@ type openDBs struct {
 }
 
 func (o *openDBs) open(ctx *cmtcfg.DBContext) (dbm.DB, error) {
-	if err := removeUnborn(filepath.Join(ctx.Config.DBDir(), ctx.ID+".db")); err != nil {
+	if err := durable.RemoveUnborn(filepath.Join(ctx.Config.DBDir(), ctx.ID+".db")); err != nil {
 		return nil, err
 	}
 	inner, err := cmtcfg.DefaultDBProvider(ctx)

@@ -21,6 +21,7 @@ import (
 	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
+	"qifeng/internal/durable"
 	"qifeng/proof/checkpoint"
 )
 
@@ -302,7 +303,7 @@ func TestStoreAtEveryStep(t *testing.T) {
 					t.Errorf("step %d was not reached", at)
 				}
 				next := s.again(rand.New(rand.NewPCG(uint64(at), 1)))
-				if next.meta.Zero() { // removeUnborn, which needs a folder
+				if next.meta.Zero() { // RemoveUnborn, which needs a folder
 					next.files = map[storage.FileDesc]*faultFile{}
 				}
 				st, state, err := openStoreOn(next, l.c)
@@ -350,7 +351,7 @@ func TestRemoveUnborn(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := removeUnborn(dir); err != nil {
+			if err := durable.RemoveUnborn(dir); err != nil {
 				t.Fatal(err)
 			}
 			left, _ := os.ReadDir(dir)

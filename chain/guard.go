@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"qifeng/evidence/canon"
+	"qifeng/internal/durable"
 	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
 )
@@ -65,7 +66,7 @@ func InitGuard(path, origin string) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing the guard %s: %w", path, err)
 	}
-	return syncFolder(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }
 
 // BindGuard gives a guard that was made for [NoOrigin] the origin of the chain
@@ -253,13 +254,5 @@ func replaceFile(path string, data []byte, mode fs.FileMode) error {
 	if err := point(pointGuardRenamed); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.SyncFolder(filepath.Dir(path))
 }

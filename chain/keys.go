@@ -13,6 +13,7 @@ import (
 	"github.com/cometbft/cometbft/p2p"
 	"github.com/cometbft/cometbft/privval"
 
+	"qifeng/internal/durable"
 	"qifeng/internal/gm"
 )
 
@@ -57,7 +58,7 @@ func createJSON(path string, v any) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	return syncFolder(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }
 
 // loadKeys reads the files of InitKeys and checks that they are this member's.

@@ -1,10 +1,11 @@
 package chain
 
+import "qifeng/internal/fault"
+
 // point is a place where a test may end the process, or let the step before it
 // fail: the error is then taken for that step's own. It does nothing otherwise.
-// Tests of this package replace it, and so does faults.go, which only a build
-// with the tag "faults" holds.
-var point = func(string) error { return nil }
+// Tests of this package replace it.
+var point = fault.New()
 
 // The places. Those up to pointSent are in the making of a seal, in their order
 // (see guard.go); the others in that of the ledger (see store.go).

@@ -12,6 +12,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"qifeng/evidence"
+	"qifeng/internal/durable"
 	"qifeng/internal/gm"
 	"qifeng/proof/merkle"
 )
@@ -80,7 +81,7 @@ var errNotFound = errors.New("not found")
 // openStore opens or creates the store of a chain and returns the committed
 // state.
 func openStore(dir string, c *consortium) (*store, *state, error) {
-	if err := removeUnborn(dir); err != nil {
+	if err := durable.RemoveUnborn(dir); err != nil {
 		return nil, nil, err
 	}
 	stor, err := storage.OpenFile(dir, false)

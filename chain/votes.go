@@ -15,6 +15,8 @@ import (
 	"github.com/cometbft/cometbft/privval"
 	cmtproto "github.com/cometbft/cometbft/proto/tendermint/types"
 	"github.com/cometbft/cometbft/types"
+
+	"qifeng/internal/durable"
 )
 
 // voter signs this node's votes, and keeps still where a vote could be a second
@@ -75,7 +77,7 @@ func Mark(path string) error {
 	if err != nil {
 		return fmt.Errorf("marking the home: %w", err)
 	}
-	if err := errors.Join(f.Sync(), f.Close(), syncFolder(filepath.Dir(path))); err != nil {
+	if err := errors.Join(f.Sync(), f.Close(), durable.SyncFolder(filepath.Dir(path))); err != nil {
 		return fmt.Errorf("marking the home: %w", err)
 	}
 	return nil
@@ -124,7 +126,7 @@ func (v *voter) SignVote(chainID string, vote *cmtproto.Vote) error {
 		delete(v.signed, vote.Height-signedHeights)
 		v.mu.Unlock()
 	}
-	return syncFolder(v.folder)
+	return durable.SyncFolder(v.folder)
 }
 
 // SignProposal implements types.PrivValidator.
@@ -135,7 +137,7 @@ func (v *voter) SignProposal(chainID string, proposal *cmtproto.Proposal) error 
 	if err := v.PrivValidator.SignProposal(chainID, proposal); err != nil {
 		return err
 	}
-	return syncFolder(v.folder)
+	return durable.SyncFolder(v.folder)
 }
 
 func (v *voter) may(height int64) error {
@@ -225,12 +227,12 @@ func (v *voter) done(height int64) {
 		last.Height, last.Round, last.Step, last.Signature, last.SignBytes = height, math.MaxInt32, stepPrecommit, nil, nil
 		last.Save() // panics if it cannot; that ends consensus here, with the mark in place
 	}
-	err := syncFolder(v.folder)
+	err := durable.SyncFolder(v.folder)
 	if err == nil {
 		err = os.Remove(v.mark)
 	}
 	if err == nil || errors.Is(err, os.ErrNotExist) {
-		err = syncFolder(filepath.Dir(v.mark))
+		err = durable.SyncFolder(filepath.Dir(v.mark))
 	}
 	if err != nil {
 		v.log.Error("a restored home could not be released; it keeps still", "error", err)

@@ -15,6 +15,7 @@ import (
 
 	"qifeng/api"
 	"qifeng/evidence/canon"
+	"qifeng/internal/durable"
 	"qifeng/internal/gm"
 )
 
@@ -62,7 +63,7 @@ func openAudit(path string, log *slog.Logger) (*auditLog, error) {
 	}
 	a := &auditLog{log: log, f: f}
 	if fresh {
-		err = syncDir(filepath.Dir(path))
+		err = durable.SyncFolder(filepath.Dir(path))
 	}
 	if err == nil {
 		err = a.load()

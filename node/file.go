@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"qifeng/internal/durable"
 )
 
 // writeNew writes a file that must not exist yet. Order: write and fsync a
@@ -24,7 +26,7 @@ func writeNew(path string, data []byte, mode fs.FileMode) error {
 		}
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }
 
 // replaceFile writes a file whole, over one of the same name. Order: write
@@ -39,7 +41,7 @@ func replaceFile(path string, data []byte, mode fs.FileMode) error {
 		os.Remove(tmp)
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }
 
 func writeTemp(path string, data []byte, mode fs.FileMode) (name string, err error) {
@@ -62,15 +64,6 @@ func writeTemp(path string, data []byte, mode fs.FileMode) (name string, err err
 		return "", err
 	}
 	return f.Name(), f.Sync()
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // exists reports whether something stands under the name, a broken link

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"qifeng/internal/durable"
 )
 
 // keepFork keeps the proof that a log has signed two roots of one size: both notes,
@@ -53,5 +55,5 @@ func writeOnce(path string, data []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"qifeng/evidence/canon"
+	"qifeng/internal/durable"
 	"qifeng/proof/merkle"
 )
 
@@ -43,7 +44,7 @@ func InitState(path string) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("writing the state of the witness: %w", err)
 	}
-	return syncFolder(filepath.Dir(path))
+	return durable.SyncFolder(filepath.Dir(path))
 }
 
 // ErrNoState says that a witness key has no state file: what it has signed is unknown.
@@ -193,13 +194,5 @@ func replaceFile(path string, data []byte) (renamed bool, err error) {
 	if err := point(pointRenamed); err != nil {
 		return true, err
 	}
-	return true, syncFolder(filepath.Dir(path))
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return true, durable.SyncFolder(filepath.Dir(path))
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"qifeng/internal/durable"
 )
 
 // LoadPrivateKey reads a key file. It refuses a file that group or others may read or write,
@@ -77,7 +79,7 @@ func savePrivateKey(path string, k *PrivateKey, preamble string) error {
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+		err = durable.SyncFolder(filepath.Dir(path))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
@@ -98,12 +100,4 @@ func checkPreamble(s string) error {
 		}
 	}
 	return nil
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

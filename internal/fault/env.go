@@ -1,6 +1,6 @@
 //go:build faults
 
-package chain
+package fault
 
 import (
 	"os"
@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// A program built with the tag "faults" hurts itself where its environment says;
-// test/drills builds one. No other build holds this file, or reads these names.
+// New returns a point that hurts this process where the environment says; places
+// have names of their own in each room. test/drills builds such programs.
 //
 //	QIFENG_FAULT_KILL=guarded:3     kill -9 when the place is passed for the third time
 //	QIFENG_FAULT_WAIT=guarded:50ms  a wait at the place, each time
-func init() {
+func New() Point {
 	var passed atomic.Int32
 	killAt, n, _ := strings.Cut(os.Getenv("QIFENG_FAULT_KILL"), ":")
 	times, _ := strconv.Atoi(n)
 	waitAt, d, _ := strings.Cut(os.Getenv("QIFENG_FAULT_WAIT"), ":")
 	wait, _ := time.ParseDuration(d)
-	point = func(name string) error {
+	return func(name string) error {
 		if name == waitAt {
 			time.Sleep(wait) // the fault itself
 		}

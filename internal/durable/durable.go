@@ -1,4 +1,7 @@
-package chain
+// Package durable holds the steps on disk that several rooms need alike and that
+// are easily got wrong. It is no store: what is written, in which order, and what a
+// crash leaves is each room's own to say.
+package durable
 
 import (
 	"errors"
@@ -9,13 +12,23 @@ import (
 	"strings"
 )
 
-// removeUnborn empties the folder of a goleveldb that was never opened to the
+// SyncFolder makes names durable: files that were created in, renamed within or
+// removed from the folder.
+func SyncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// RemoveUnborn empties the folder of a goleveldb that was never opened to the
 // end. goleveldb makes a database in two steps, the manifest and the file CURRENT
 // that names it, and takes one that has the first and not the second for damaged:
 // a crash between them would keep a new home from ever starting. Only when both
 // are there does it make its first log, so where there is neither a log, a table
 // nor a CURRENT, nothing was ever stored.
-func removeUnborn(dir string) error {
+func RemoveUnborn(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -41,5 +54,5 @@ func removeUnborn(dir string) error {
 			return fmt.Errorf("removing what a crash left of a database in the making: %w", err)
 		}
 	}
-	return syncFolder(dir)
+	return SyncFolder(dir)
 }

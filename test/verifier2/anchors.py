@@ -11,7 +11,7 @@ import digests
 import note
 import timestamp
 import x509
-from canonical import (MAX_INT, NotPresent, Refused, array, chain_id, digest_pair, fields, integer, member_id, one_of,
+from canonical import (MAX_INT, NotPresent, Refused, array, chain_id, digest_pair, fields, integer, matching, member_id, one_of,
                        read_liberal, string, text)
 from signatures import Disagree
 from witness import Witness
@@ -71,12 +71,10 @@ def companion(data, proof):
     part = _companion(read_liberal(data, MAX_COMPANION), "companion file")
     if part["chain"] != proof.chain:
         raise Refused(f"companion file: of the chain {part['chain']}, the proof is of {proof.chain}")
-    if not proof.sealed:
-        raise Refused("companion file: the proof has no checkpoint")
-    try:
-        size = note.body(note.split(proof.note)[0])[1]
-    except Refused as e:
-        raise Refused(f"companion file: the proof's own checkpoint has no size: {e}") from None
+    cut = proof.note.rfind(b"\n\n") if proof.sealed else -1
+    if cut < 0:
+        raise Refused("companion file: the proof has no checkpoint, or one without a body")
+    size = note.body(proof.note[:cut + 1])[1]
     if part["from"] != size:
         raise Refused(f"companion file: its paths begin at size {part['from']}, the proof's checkpoint has {size}")
     return part["anchors"]
@@ -100,28 +98,49 @@ def _certificate(limit):
 
 def _ca(v, at):
     certificate = _certificate(16384)(v, at)
-    if not certificate.is_ca():
+    if x509.BASIC not in certificate.extensions or not certificate.is_ca():
         raise Refused(f"{at}: no CA's certificate")
     return certificate
 
 
 def _stamp_root(v, at):
     certificate = _certificate(8192)(v, at)
-    if not certificate.is_ca() and certificate.not_for_stamps():
+    if certificate.key.problem:
+        raise Refused(f"{at}: {certificate.key.problem}")
+    if not certificate.signs(x509.CERT_SIGN) and certificate.not_for_stamps():
         raise Refused(f"{at}: neither a CA's certificate nor a time-stamp authority's")
     return certificate
 
 
-_word = string(249, filled=True)
-_organisation = fields(intermediates=array(_ca, 0, 16), msp=_word, node_ous=_boolean, roots=array(_ca, 1, 16))
+def _distinct(inner, low, high, of):
+    """A checker of arrays no two elements of which have the same."""
+    each = array(inner, low, high)
+
+    def check(v, at):
+        out = each(v, at)
+        if len({of(e) for e in out}) != len(out):
+            raise Refused(f"{at}: one stands there twice")
+        return out
+    return check
+
+
+def _raw(certificate):
+    return certificate.raw
+
+
+_msp = string(249, filled=True)
+_fabric_name = matching(r"[-_.0-9A-Za-z]{1,249}")
+_organisation = fields(intermediates=array(_ca, 0, 16), msp=_msp, node_ous=_boolean, roots=array(_ca, 1, 16))
+_organisations = _distinct(_organisation, 1, 64, lambda o: o["msp"])
+_consenter = fields(certificate=_certificate(16384), id=integer(0, 2**32 - 1), msp=_msp)
 _channel = fields(
-    chaincode=_word, channel=_word, endorsements=integer(1, 64), name=member_id, organisations=array(_organisation, 1, 64),
-    orderers=fields(consenters=array(fields(certificate=_certificate(16384), id=integer(), msp=_word), 0, 128),
-                    organisations=array(_organisation, 1, 64), signatures=integer(1, 128)))
+    chaincode=_fabric_name, channel=_fabric_name, endorsements=integer(1, 64), name=member_id, organisations=_organisations,
+    orderers=fields(consenters=array(_consenter, 0, 128), organisations=_organisations, signatures=integer(1, 128)))
 _roots = fields(
-    chain=chain_id, fabric=array(_channel, 0, 32), rfc3161=array(fields(name=member_id, roots=array(_stamp_root, 1, 8)), 0, 32),
+    chain=chain_id, fabric=array(_channel, 0, 32),
+    rfc3161=array(fields(name=member_id, roots=_distinct(_stamp_root, 1, 8, _raw)), 0, 32),
     type=one_of("qifeng-anchor-roots"), v=VERSION,
-    witness=array(fields(key=lambda v, at: Witness(string(1024)(v, at), at), name=member_id), 0, 32))
+    witness=array(fields(key=lambda v, at: Witness(string(320)(v, at), at), name=member_id), 0, 32))
 
 
 class Roots:
@@ -142,12 +161,18 @@ class Roots:
 
 def _possible(channel):
     at = f"anchor roots: the channel {channel['name']}"
-    n, signatures = len(channel["orderers"]["consenters"]), channel["orderers"]["signatures"]
+    orderers = channel["orderers"]
+    consenters, signatures = orderers["consenters"], orderers["signatures"]
     if channel["endorsements"] > len(channel["organisations"]):
         raise Refused(f"{at} asks for more endorsements than it has organisations")
+    n = len(consenters)
     f = (n - 1) // 3
     if n == 0 and signatures != 1 or n and not (n + f + 2) // 2 <= signatures <= n:
         raise Refused(f"{at} asks for an impossible number of orderers' signatures")
+    if len({c["id"] for c in consenters}) != n or len({c["certificate"].raw for c in consenters}) != n:
+        raise Refused(f"{at} has a consenter twice")
+    if {c["msp"] for c in consenters} - {o["msp"] for o in orderers["organisations"]}:
+        raise Refused(f"{at} has a consenter of an organisation that is not pinned")
 
 
 # ---- verification -----------------------------------------------------------

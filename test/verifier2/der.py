@@ -40,7 +40,10 @@ class Node:
         return int.from_bytes(self.need(INTEGER, what).body, "big", signed=True)
 
     def octets(self, what):
-        return self.need(OCTETS, what).body
+        """The bytes of an OCTET STRING, at least one."""
+        if not self.need(OCTETS, what).body:
+            raise Refused(f"{what}: an empty OCTET STRING")
+        return self.body
 
     def bits(self, what):
         """The bytes of a BIT STRING of whole bytes."""
@@ -111,11 +114,12 @@ def _value(data, what, depth):
             node, rest = _value(rest, what, depth + 1)
             inner.append(node)
     else:
-        _check(tag, body, what)
+        check(tag, body, what)
     return Node(tag, body, data[:at + length], tuple(inner)), data[at + length:]
 
 
-def _check(tag, body, what):
+def check(tag, body, what):
+    """Refuse the contents of a primitive value that are not DER."""
     if tag in (SEQUENCE & 31, SET & 31):
         raise Refused(f"{what}: a SEQUENCE or SET that is not constructed")
     if tag == BOOLEAN and body not in (b"\x00", b"\xff"):

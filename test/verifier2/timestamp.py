@@ -8,30 +8,32 @@ SM2 are not verified; they raise NotPresent.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import der
-import digests
 import x509
 from canonical import NotPresent, Refused
+from der import Items
 from signatures import openssl
 
 SIGNED_DATA, GM_SIGNED_DATA = "1.2.840.113549.1.7.2", "1.2.156.10197.6.1.4.2.2"
 TST_INFO = "1.2.840.113549.1.9.16.1.4"
 CONTENT_TYPE, MESSAGE_DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"
 ESS, ESS_V2 = "1.2.840.113549.1.9.16.2.12", "1.2.840.113549.1.9.16.2.47"
-SM3 = "1.2.156.10197.1.401"
-HOUR = 3600
+HOUR, NANO = 3600, 10**9
+MAX_CERTIFICATES, MAX_LISTS, MAX_LIST, MAX_ATTRIBUTES, MAX_DIGESTS, MAX_EXTENSIONS = 8, 4, 12288, 16, 4, 16
+MAX_SERIAL, MAX_NONCE, MAX_TIME = 21, 64, 40  # bytes
 LEAVES_EARLIER_VALID = {0, 3, 4, 5}  # unspecified, affiliation changed, superseded, cessation of operation
 
 
 @dataclass
 class Info:
     """TSTInfo."""
-    imprint: tuple  # (object identifier of the digest, digest)
+    imprint: tuple  # (name of the digest, digest)
     time: Fraction  # seconds since 1970
     accuracy: Fraction
+    tsa: object     # a GeneralName, or None
 
 
 def _info(raw):
@@ -41,54 +43,43 @@ def _info(raw):
         raise Refused("TSTInfo: not of version 1")
     items.next().oid(what)
     imprint = items.next().items(der.SEQUENCE, what)
-    (oid, parameters), digest = x509.algorithm(imprint.next(), what), imprint.next().octets(what)
+    name, value = x509.digest_name(imprint.next(), what), imprint.next().octets(what)
     imprint.end()
-    if parameters is not None and parameters.tag != der.NULL:
-        raise Refused("TSTInfo: a digest with parameters")
-    items.next().number(what)
-    stated = items.next()
-    if stated.tag != der.GENERALIZED_TIME:
-        raise Refused("TSTInfo: no GeneralizedTime")
-    time, accuracy = der.time(stated, what), Fraction(0)
+    serial, stated = items.next().need(der.INTEGER, what), items.next().need(der.GENERALIZED_TIME, what)
+    time, accuracy = Fraction(der.time(stated, what) * NANO // 1, NANO), Fraction(0)
     part = items.optional(der.SEQUENCE)
     if part:
         accuracy = _accuracy(part.items(der.SEQUENCE, what))
-    for tag in (der.BOOLEAN, der.INTEGER, 0xA0):
-        items.optional(tag)
-    last = items.optional(0xA1)
+    items.optional(der.BOOLEAN)
+    nonce, tsa, last = items.optional(der.INTEGER), items.optional(0xA0), items.optional(0xA1)
     items.end()
+    if len(serial.body) > MAX_SERIAL or nonce and len(nonce.body) > MAX_NONCE or len(stated.body) > MAX_TIME:
+        raise Refused("TSTInfo: a number or time that is too long")
     if last:
-        for e in last.inner:
-            if any(n.tag == der.BOOLEAN and n.body == b"\xff" for n in e.inner):
-                raise Refused("TSTInfo: a critical extension")
-    return Info((oid, digest), time, accuracy)
+        more = last.inner
+        if not 1 <= len(more) <= MAX_EXTENSIONS or any(critical for critical, _ in x509.extensions(_as_sequence(last), what).values()):
+            raise Refused("TSTInfo: a critical extension, none or too many")
+    return Info((name, value), time, accuracy, Items(tsa.inner, what).only() if tsa else None)
+
+
+def _as_sequence(node):
+    """A SEQUENCE OF under an implicit tag."""
+    return replace(node, tag=der.SEQUENCE)
 
 
 def _accuracy(items):
     out = Fraction(0)
-    for tag, unit, limit in ((der.INTEGER, 1, None), (0x80, 1000, 999), (0x81, 1000000, 999)):
+    for tag, unit, limit in ((der.INTEGER, 1, HOUR), (0x80, 1000, 999), (0x81, 1000000, 999)):
         node = items.optional(tag)
         if node:
-            n = int.from_bytes(node.body, "big", signed=True)
-            if not node.body or n < 0 or tag != der.INTEGER and not 1 <= n <= limit:
-                raise Refused("TSTInfo: an impossible accuracy")
+            n = replace(node, tag=der.INTEGER).number("accuracy")
+            if tag != der.INTEGER:
+                der.check(der.INTEGER, node.body, "accuracy")  # it stands under an implicit tag
+            if not (tag != der.INTEGER) <= n <= limit:
+                raise Refused("TSTInfo: an impossible accuracy, or one of more than an hour")
             out += Fraction(n, unit)
     items.end()
-    if out > HOUR:
-        raise Refused("TSTInfo: an accuracy of more than an hour")
     return out
-
-
-def _check_imprint(imprint, data):
-    oid, digest = imprint
-    if oid == SM3:
-        have = digests.sm3(data)
-    elif oid in x509.DIGESTS:
-        have = hashlib.new(x509.DIGESTS[oid], data).digest()
-    else:
-        raise Refused(f"the imprint is by another digest: {oid}")
-    if have != digest:
-        raise Refused("the token is of other bytes")
 
 
 class Token:
@@ -96,25 +87,32 @@ class Token:
         what = "token"
         outer = der.read(raw, what).items(der.SEQUENCE, what)
         kind = outer.next().oid(what)
-        if kind == GM_SIGNED_DATA:
-            raise NotPresent("a token of GM/T 0010, which this verifier does not verify")
-        if kind != SIGNED_DATA:
+        if kind not in (SIGNED_DATA, GM_SIGNED_DATA):
             raise Refused("token: no SignedData")
+        self.gm = kind == GM_SIGNED_DATA
         data = outer.next().one(0xA0, what).items(der.SEQUENCE, what)
         outer.end()
         version = data.next().number(what)
-        self.digest_algorithms = data.next().need(der.SET, what)
+        if version != 3 and not (self.gm and version == 1):
+            raise Refused(f"token: of version {version}")
+        digests = [x509.digest_name(n, what) for n in data.next().items(der.SET, what).nodes]
         content = data.next().items(der.SEQUENCE, what)
-        if version != 3 or content.next().oid(what) != TST_INFO:
-            raise Refused("token: not of version 3, or no TSTInfo")
+        if content.next().oid(what) != TST_INFO:
+            raise Refused("token: no TSTInfo")
         self.content = content.next().one(0xA0, what).octets(what)
         content.end()
         certificates, lists = data.optional(0xA0), data.optional(0xA1)
         self.certificates = [n.need(der.SEQUENCE, what).raw for n in (certificates.inner if certificates else ())]
         self.lists = [n.need(der.SEQUENCE, what).raw for n in (lists.inner if lists else ())]
+        if len(self.certificates) > MAX_CERTIFICATES or len(self.lists) > MAX_LISTS or lists and not self.lists:
+            raise Refused("token: too many certificates or lists, or an empty field of lists")
+        if any(len(raw) > MAX_LIST for raw in self.lists):
+            raise Refused(f"token: a list of more than {MAX_LIST} bytes")
         signer = data.next().one(der.SET, "token's signers").items(der.SEQUENCE, what)
         data.end()
         self._signer(signer)
+        if self.digest not in digests or len(digests) > MAX_DIGESTS:
+            raise Refused("token: the signer's digest does not stand in front, or too many do")
         self.info = _info(self.content)
 
     def _signer(self, items):
@@ -123,22 +121,34 @@ class Token:
         self.digest = x509.digest_name(items.next(), what)
         attributes = items.next().need(0xA0, what)
         self.signed_with, self.sig = items.next(), items.next().octets(what)
-        items.optional(0xA1)
+        unsigned = items.optional(0xA1)
         items.end()
-        if version != 1:
+        self.key_id = sid.body if sid.tag == 0x80 else None
+        if version != (1 if self.key_id is None else 3):
             raise Refused(f"{what}: version {version}")
-        name = sid.items(der.SEQUENCE, what)
-        self.signer = name.next().need(der.SEQUENCE, what).raw, name.next().number(what)
-        name.end()
-        self.attributes = {}
-        for a in attributes.inner:
-            parts = a.items(der.SEQUENCE, what)
-            oid, values = parts.next().oid(what), parts.next().need(der.SET, what)
-            parts.end()
-            if oid in self.attributes:
-                raise Refused(f"{what}: attribute {oid} stands there twice")
-            self.attributes[oid] = values.inner
+        if self.key_id is None:
+            name = sid.items(der.SEQUENCE, what)
+            self.name = name.next().need(der.SEQUENCE, what).raw, name.next().number(what)
+            name.end()
+        self.attributes = _attributes(attributes, what)
+        if unsigned:
+            _attributes(unsigned, what)
         self.attributes_raw = b"\x31" + attributes.raw[1:]
+
+    def signer(self, certificates):
+        """The one certificate that the token says is the signer's."""
+        found = {}
+        for c in certificates:
+            if self.key_id is None:
+                match = (c.issuer, c.serial) == self.name
+            else:
+                value = c.extensions.get(x509.KEY_IDENTIFIER, (False, None))[1]
+                match = value is not None and der.read(value, "key identifier").octets("key identifier") == self.key_id
+            if match:
+                found[c.raw] = c
+        if len(found) != 1:
+            raise Refused(f"token: {len(found)} certificates could be the signer's")
+        return next(iter(found.values()))
 
     def attribute(self, oid, what):
         values = self.attributes.get(oid, ())
@@ -152,17 +162,32 @@ class Token:
         found = [v for v in (ESS, ESS_V2) if v in self.attributes]
         for oid in found:
             first = self.attribute(oid, what).items(der.SEQUENCE, what).next().items(der.SEQUENCE, what).next().items(der.SEQUENCE, what)
-            name = "sha1"
+            have = hashlib.sha1(certificate.raw).digest()
             if oid == ESS_V2:
                 stated = first.optional(der.SEQUENCE)
-                name = x509.digest_name(stated, what) if stated else "sha256"
-            if first.next().octets(what) != hashlib.new(name, certificate.raw).digest():
+                have = x509.digest(x509.digest_name(stated, what) if stated else "sha256", certificate.raw)
+            if first.next().octets(what) != have:
                 return False
             serial = first.optional(der.SEQUENCE)
             first.end()
             if serial and not _is_issuer_serial(serial, certificate):
                 return False
         return bool(found)
+
+
+def _attributes(node, what):
+    """object identifier -> values"""
+    out = {}
+    for a in node.inner:
+        parts = a.items(der.SEQUENCE, what)
+        oid, values = parts.next().oid(what), parts.next().need(der.SET, what)
+        parts.end()
+        if oid in out:
+            raise Refused(f"{what}: attribute {oid} stands there twice")
+        out[oid] = values.inner
+    if not 1 <= len(out) <= MAX_ATTRIBUTES:
+        raise Refused(f"{what}: no attributes, or more than {MAX_ATTRIBUTES}")
+    return out
 
 
 def _is_issuer_serial(node, certificate):
@@ -176,35 +201,58 @@ def _is_issuer_serial(node, certificate):
 def verify(raw, data, pinned):
     """(Info, whether lists were there) of a token over the data, under pinned certificates (x509.Certificate)."""
     token = Token(raw)
-    _check_imprint(token.info.imprint, data)
-    if token.attribute(CONTENT_TYPE, "the content type").oid("content type") != TST_INFO:
-        raise Refused("token: the signed content type is another")
-    if token.attribute(MESSAGE_DIGEST, "the message digest").octets("message digest") != hashlib.new(token.digest, token.content).digest():
-        raise Refused("token: TSTInfo is not what was signed")
+    name, imprint = token.info.imprint
+    if x509.digest(name, data) != imprint:
+        raise Refused("the token is of other bytes")
     pool = [x509.Certificate(c, "certificate in the token") for c in token.certificates]
-    signer = next((c for c in pool + pinned if (c.issuer, c.serial) == token.signer and token.names(c)), None)
-    if signer is None:
-        raise Refused("token: the signer's certificate is not there, or not the one that was signed")
-    problem = signer.key.verify(token.signed_with, token.attributes_raw, token.sig, token.digest) or signer.not_for_stamps()
+    pool = [c for c in pool if c.taken()]
+    signer = token.signer(pool + pinned)
+    problem = signer.not_for_stamps()
+    if problem is None and token.info.tsa and not signer.is_called(token.info.tsa):
+        problem = "the token names another authority than its certificate"
+    if token.attribute(CONTENT_TYPE, "the content type").oid("content type") != TST_INFO:
+        problem = "the signed content type is another"
+    if token.attribute(MESSAGE_DIGEST, "the message digest").octets("message digest") != x509.digest(token.digest, token.content):
+        problem = "TSTInfo is not what was signed"
+    if not token.names(signer):
+        problem = "the signed attributes do not name the signer's certificate"
+    problem = problem or signer.key.verify(token.signed_with, token.attributes_raw, token.sig, token.digest)
+    if problem is None and token.gm:
+        problem = "under the content type of GM/T 0010, and not signed with SM2"
     if problem:
         raise Refused(f"token: {problem}")
-    chain = x509.chain(signer, pool, pinned, token.info.time)
+    chain, problem = None, "no chain leads to a pinned certificate that is valid at the token's time"
+    for found in x509.chains(signer, pool, pinned, token.info.time):
+        problem = _chain_problem(found, token)
+        if problem is None:
+            chain = found
+            break
     if chain is None:
-        raise Refused("token: no chain leads to a pinned certificate that is valid at the token's time")
+        raise Refused(f"token: {problem}")
     _ask_openssl(raw, data, chain, token)
     _check_lists(token, chain)
     return token.info, bool(token.lists)
 
 
-def _ask_openssl(raw, data, chain, token):
-    """The chain that was found, and the token under it, by openssl."""
+def _how(chain, token):
+    """openssl's options for a chain, and the files that they name."""
     files = {"root": chain[-1].pem(), "others": b"".join(c.pem() for c in chain[:-1] or chain), "signer": chain[0].pem()}
     how = ["-CAfile", "root", "-untrusted", "others", "-partial_chain", "-auth_level", "2", "-attime", str(int(token.info.time // 1))]
+    return how, files
+
+
+def _chain_problem(chain, token):
+    """Why openssl refuses the chain at the token's time, or None: names, lengths, critical extensions, what else RFC 5280 asks."""
+    how, files = _how(chain, token)
     ok, said = openssl(["verify", "-purpose", "timestampsign", "-no-CApath", "-no-CAstore", *how, "signer"], **files)
-    if not ok:
-        raise Refused("token: the chain of certificates, says openssl: " + _last(said))
-    if x509.algorithm(token.signed_with, "token")[0] == x509.PSS:
-        return  # openssl ts knows no PSS; the signature was verified by itself
+    return None if ok else "the chain of certificates, says openssl: " + _last(said)
+
+
+def _ask_openssl(raw, data, chain, token):
+    """The token as a whole, by openssl ts: which knows neither PSS nor signers that are named by their keys."""
+    if x509.algorithm(token.signed_with, "token")[0] == x509.PSS or token.key_id is not None:
+        return  # the signature and the chain were verified by themselves
+    how, files = _how(chain, token)
     ok, said = openssl(["ts", "-verify", "-data", "data", "-in", "token", "-token_in", *how], data=data, token=raw, **files)
     if not ok or b"Verification: OK" not in said:
         raise Refused("token: openssl ts: " + _last(said))
@@ -215,17 +263,12 @@ def _last(said):
 
 
 def _check_lists(token, chain):
-    """Refused where a list is not a CA's of the chain, NotPresent where one says that a certificate was revoked."""
-    issuers = [i for c, i in zip(chain, chain[1:] + chain[-1:]) if c.issuer == i.subject and i.is_ca()]
-    lists = [x509.RevocationList(raw, "revocation list") for raw in token.lists]
-    for found in lists:
-        if not any(i.subject == found.issuer and i.may(x509.CRL_SIGN) and i.key.verify(found.signed_with, found.tbs, found.sig) is None
-                   for i in issuers):
-            raise Refused("token: a revocation list that no issuer of the chain signed")
-    for found in lists:
-        revoked = {serial: (at, reason) for serial, at, reason in found.revoked}
-        for c in chain:
-            if c.issuer == found.issuer and c.serial in revoked:
-                at, reason = revoked[c.serial]
-                if at <= token.info.time or reason not in LEAVES_EARLIER_VALID:
-                    raise NotPresent("a revocation list in the token says that a certificate of its chain was revoked")
+    """Of the lists in their order: Refused where one is not to be used, NotPresent where one says that a certificate was revoked."""
+    for raw in token.lists:
+        found = x509.RevocationList(raw)
+        about = next(((c, i) for c, i in zip(chain, chain[1:]) if i.subject == found.issuer), None)
+        problem = found.problem(*about) if about else "of an issuer that is not in the chain"
+        if problem:
+            raise Refused(f"token: a revocation list: {problem}")
+        if found.is_revoked(about[0], token.info.time, LEAVES_EARLIER_VALID):
+            raise NotPresent("a revocation list in the token says that a certificate of its chain was revoked")

@@ -5,7 +5,10 @@ and more and ECDSA on NIST curves, with SHA-2. SM2 is told apart from what is
 wrong, but not verified.
 """
 
+import hashlib
+
 import der
+import digests
 from canonical import NotPresent, Refused
 from signatures import openssl, pem
 
@@ -15,11 +18,17 @@ DIGESTS = {"2.16.840.1.101.3.4.2.1": "sha256", "2.16.840.1.101.3.4.2.2": "sha384
 RSA_WITH = {"1.2.840.113549.1.1.11": "sha256", "1.2.840.113549.1.1.12": "sha384", "1.2.840.113549.1.1.13": "sha512"}
 ECDSA_WITH = {"1.2.840.10045.4.3.2": "sha256", "1.2.840.10045.4.3.3": "sha384", "1.2.840.10045.4.3.4": "sha512"}
 CHINA = "1.2.156.10197."  # where the algorithms of the SM series and the types of GM/T 0010 stand
-MIN_RSA = 2048
+SM2_CURVE, SM3 = CHINA + "1.301", CHINA + "1.401"
+SIGNATURES = {PSS, CHINA + "1.501"} | RSA_WITH.keys() | ECDSA_WITH.keys()  # of certificates
+MIN_RSA, MAX_RSA = 2048, 8192
 
-BASIC, KEY_USAGE, EXTENDED, REASON = "2.5.29.19", "2.5.29.15", "2.5.29.37", "2.5.29.21"
-TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
+BASIC, KEY_USAGE, EXTENDED, ALTERNATIVE = "2.5.29.19", "2.5.29.15", "2.5.29.37", "2.5.29.17"
+POINTS, ISSUING_POINT, REASON, INVALID_SINCE = "2.5.29.31", "2.5.29.28", "2.5.29.21", "2.5.29.24"
+KEY_IDENTIFIER = "2.5.29.14"
+TIME_STAMPING, ANY_PURPOSE = "1.3.6.1.5.5.7.3.8", "2.5.29.37.0"
 DIGITAL_SIGNATURE, NON_REPUDIATION, CERT_SIGN, CRL_SIGN = 0, 1, 5, 6
+MAX_CHAIN, MAX_ENTRIES = 8, 1024
+TRUE = b"\xff"
 
 
 def algorithm(node, what):
@@ -38,12 +47,14 @@ def _plain(parameters):
 
 def digest_name(node, what):
     oid, parameters = algorithm(node, what)
-    if oid.startswith(CHINA):
-        raise NotPresent(f"{what}: an algorithm of the SM series, which this verifier does not verify")
     _plain(parameters)
-    if oid not in DIGESTS:
+    if oid not in DIGESTS and oid != SM3:
         raise Refused(f"{what}: digest {oid}")
-    return DIGESTS[oid]
+    return DIGESTS.get(oid, "sm3")
+
+
+def digest(name, data):
+    return digests.sm3(data) if name == "sm3" else hashlib.new(name, data).digest()
 
 
 class Key:
@@ -57,12 +68,12 @@ class Key:
         self.problem = None
         if self.oid == RSA:
             modulus = der.read(bits, what).items(der.SEQUENCE, what).next().number(what)
-            if modulus.bit_length() < MIN_RSA:
+            if not MIN_RSA <= modulus.bit_length() <= MAX_RSA:
                 self.problem = f"an RSA key of {modulus.bit_length()} bits"
         elif self.oid == EC and parameters is not None and parameters.tag == der.OID:
             curve = parameters.oid(what)
-            self.sm2 = curve.startswith(CHINA)
-            if curve not in CURVES:
+            self.sm2 = curve == SM2_CURVE
+            if curve not in CURVES and not self.sm2:
                 self.problem = f"a key on the curve {curve}"
         else:
             self.problem = f"a key of the algorithm {self.oid}"
@@ -75,17 +86,17 @@ class Key:
         """
         what = "a signature"
         oid, parameters = algorithm(signed_with, what)
-        if self.sm2 or oid.startswith(CHINA):
-            raise NotPresent("a signature with SM2, which this verifier does not verify in time-stamps")
         if self.problem:
             return self.problem
+        if self.sm2:
+            raise NotPresent("a signature with SM2, which this verifier does not verify in time-stamps")
         options = []
         if oid == PSS and self.oid == RSA:
             name, options = _pss(parameters)
         elif self.oid == RSA and oid in RSA_WITH:
             _plain(parameters)
             name = RSA_WITH[oid]
-        elif self.oid == RSA and oid == RSA and digest:
+        elif self.oid == RSA and oid == RSA and digest in DIGESTS.values():
             _plain(parameters)
             name = digest
         elif self.oid == EC and oid in ECDSA_WITH:
@@ -108,12 +119,12 @@ def _pss(parameters):
     items = parameters.items(der.SEQUENCE, what)
     name = digest_name(items.next().one(0xA0, what), what)
     mask, inner = algorithm(items.next().one(0xA1, what), what)
-    if mask != MGF1 or inner is None or digest_name(inner, what) != name:
-        raise Refused(f"{what}: another mask than MGF1 with the same digest")
-    salt = items.next().one(0xA2, what).number(what)
-    trailer = items.optional(0xA3)
+    if mask != MGF1 or inner is None or digest_name(inner, what) != name or name == "sm3":
+        raise Refused(f"{what}: another mask than MGF1 with the same digest, of SHA-2")
+    salt, trailer = items.optional(0xA2), items.optional(0xA3)
     items.end()
-    if not 0 <= salt <= 512 or trailer and trailer.inner[0].number(what) != 1:
+    salt = salt.one(0xA2, what).number(what) if salt else 20
+    if not 1 <= salt <= MAX_RSA // 8 or trailer and trailer.one(0xA3, what).number(what) != 1:
         raise Refused(f"{what}: an impossible salt or trailer")
     return name, ["-sigopt", "rsa_padding_mode:pss", "-sigopt", f"rsa_pss_saltlen:{salt}", "-sigopt", f"rsa_mgf1_md:{name}"]
 
@@ -127,7 +138,7 @@ def extensions(node, what):
         critical = items.optional(der.BOOLEAN)
         if oid in out:
             raise Refused(f"{what}: {oid} stands there twice")
-        out[oid] = critical is not None and critical.body == b"\xff", items.next().octets(what)
+        out[oid] = critical is not None and critical.body == TRUE, items.next().octets(what)
         items.end()
     return out
 
@@ -140,7 +151,8 @@ class Certificate:
         self.tbs, self.signed_with, self.sig = tbs.raw, outer.next(), outer.next().bits(what)
         outer.end()
         items = tbs.items(der.SEQUENCE, what)
-        items.optional(0xA0)
+        version = items.optional(0xA0)
+        self.version = version.one(0xA0, what).number(what) + 1 if version else 1
         self.serial = items.next().number(what)
         if items.next().raw != self.signed_with.raw:
             raise Refused(f"{what}: states two algorithms")
@@ -156,11 +168,45 @@ class Certificate:
         items.end()
         self.extensions = extensions(last.inner[0], what) if last and last.inner else {}
 
+    def taken(self):
+        """Whether its key and its signature are of algorithms that time-stamps may have."""
+        return self.key.problem is None and algorithm(self.signed_with, "certificate")[0] in SIGNATURES
+
     def is_ca(self):
+        """By its basic constraints; certificates of version 1 have none."""
         if BASIC not in self.extensions:
-            return False
+            return self.version == 1
         first = der.read(self.extensions[BASIC][1], "basic constraints").items(der.SEQUENCE, "basic constraints").optional(der.BOOLEAN)
-        return first is not None and first.body == b"\xff" and self.may(CERT_SIGN)
+        return first is not None and first.body == TRUE
+
+    def signs(self, usage):
+        return self.is_ca() and (self.usages() is None or usage in self.usages())
+
+    def purposes(self):
+        """The object identifiers of its extended key usage, or None where it states none."""
+        if EXTENDED not in self.extensions:
+            return None
+        what = "extended key usage"
+        return [n.oid(what) for n in der.read(self.extensions[EXTENDED][1], what).items(der.SEQUENCE, what).nodes]
+
+    def points(self):
+        """The addresses of its revocation lists."""
+        what, out = "distribution points", set()
+        if POINTS in self.extensions:
+            for point in der.read(self.extensions[POINTS][1], what).items(der.SEQUENCE, what).nodes:
+                name = point.items(der.SEQUENCE, what).optional(0xA0)
+                full = name.one(0xA0, what) if name else None
+                out |= {n.body for n in full.inner if n.tag == 0x86} if full and full.tag == 0xA0 else set()
+        return out
+
+    def is_called(self, name):
+        """Whether a GeneralName (its node) is its subject, or one of its alternative names."""
+        if name.tag == 0xA4 and [n.raw for n in name.inner] == [self.subject]:
+            return True
+        if ALTERNATIVE not in self.extensions:
+            return False
+        others = der.read(self.extensions[ALTERNATIVE][1], "alternative name").items(der.SEQUENCE, "alternative name").nodes
+        return name.raw in [n.raw for n in others]
 
     def usages(self):
         """The bits of its key usage, or None where it states none."""
@@ -169,24 +215,14 @@ class Certificate:
         body = der.read(self.extensions[KEY_USAGE][1], "key usage").need(der.BITS, "key usage").body
         return {8 * i + bit for i, b in enumerate(body[1:]) for bit in range(8) if b & 0x80 >> bit}
 
-    def may(self, usage):
-        usages = self.usages()
-        return usages is None or usage in usages
-
     def not_for_stamps(self):
         """Why it is no time-stamp authority's own certificate, or None."""
-        critical, value = self.extensions.get(EXTENDED, (False, None))
-        if value is None:
-            return "no extended key usage"
-        purposes = [n.oid("extended key usage") for n in der.read(value, "extended key usage").items(der.SEQUENCE, "extended key usage").nodes]
-        if not critical or purposes != [TIME_STAMPING]:
+        if self.purposes() != [TIME_STAMPING] or not self.extensions[EXTENDED][0]:
             return "an extended key usage that is not time-stamping, critical and alone"
         usages = self.usages()
         if usages is not None and (not usages or usages - {DIGITAL_SIGNATURE, NON_REPUDIATION}):
             return "a key usage that is not for signatures alone"
-        basic = BASIC in self.extensions and der.read(self.extensions[BASIC][1], "basic constraints").items(
-            der.SEQUENCE, "basic constraints").optional(der.BOOLEAN)
-        return "the certificate of a CA" if basic and basic.body == b"\xff" else None
+        return "the certificate of a CA" if BASIC in self.extensions and self.is_ca() else None
 
     def valid_at(self, time):
         return self.not_before <= time <= self.not_after
@@ -195,46 +231,81 @@ class Certificate:
         return pem("CERTIFICATE", self.raw)
 
 
-def chain(leaf, pool, roots, time, depth=8):
-    """From the leaf to a pinned certificate, all valid at the time; or None."""
+def chains(leaf, pool, roots, time, depth=MAX_CHAIN):
+    """The chains from the leaf to a pinned certificate, all valid at the time."""
     if not leaf.valid_at(time):
-        return None
+        return
     if leaf.raw in {r.raw for r in roots}:
-        return [leaf]
+        yield [leaf]
+        return
     for issuer in roots + pool if depth else ():
-        if issuer.subject != leaf.issuer or issuer.raw == leaf.raw or not issuer.is_ca():
+        if issuer.subject != leaf.issuer or issuer.raw == leaf.raw or not issuer.signs(CERT_SIGN):
+            continue
+        purposes = issuer.purposes()
+        if purposes is not None and not {TIME_STAMPING, ANY_PURPOSE} & set(purposes):
             continue
         if issuer.key.verify(leaf.signed_with, leaf.tbs, leaf.sig) is None:
-            above = chain(issuer, pool, roots, time, depth - 1)
-            if above:
-                return [leaf, *above]
-    return None
+            for above in chains(issuer, pool, roots, time, depth - 1):
+                yield [leaf, *above]
 
 
 class RevocationList:
-    def __init__(self, raw, what):
+    def __init__(self, raw):
+        what = "revocation list"
         outer = der.read(raw, what).items(der.SEQUENCE, what)
         tbs = outer.next()
         self.tbs, self.signed_with, self.sig = tbs.raw, outer.next(), outer.next().bits(what)
         outer.end()
         items = tbs.items(der.SEQUENCE, what)
-        items.optional(der.INTEGER)
-        if items.next().raw != self.signed_with.raw:
-            raise Refused(f"{what}: states two algorithms")
+        if items.next().number(what) != 1 or items.next().raw != self.signed_with.raw:
+            raise Refused(f"{what}: not of version 2, or states two algorithms")
         self.issuer = items.next().need(der.SEQUENCE, what).raw
-        der.time(items.next(), what)
-        if items.nodes and items.nodes[0].tag in (der.UTC_TIME, der.GENERALIZED_TIME):
-            der.time(items.next(), what)
-        self.revoked = []  # (serial number, time, reason or None)
+        if der.time(items.next(), what) > der.time(items.next(), what):
+            raise Refused(f"{what}: good until before it was made")
         entries = items.optional(der.SEQUENCE)
-        items.optional(0xA0)
+        last = items.optional(0xA0)
         items.end()
+        self.extensions = extensions(last.one(0xA0, what), what) if last else {}
+        if entries and len(entries.inner) > MAX_ENTRIES:
+            raise Refused(f"{what}: more than {MAX_ENTRIES} entries")
+        self.revoked = []  # (serial number, time, extensions)
         for entry in entries.inner if entries else ():
             parts = entry.items(der.SEQUENCE, what)
             serial, at = parts.next().number(what), der.time(parts.next(), what)
-            more = extensions(parts.next(), what) if parts else {}
+            self.revoked.append((serial, at, extensions(parts.next(), what) if parts else {}))
             parts.end()
-            reason = None
-            if REASON in more:
-                reason = der.read(more[REASON][1], what).need(der.ENUMERATED, what).body[0]
-            self.revoked.append((serial, at, reason))
+
+    def problem(self, certificate, issuer):
+        """Why it does not speak of the certificate, or None."""
+        if not issuer.signs(CRL_SIGN) or issuer.key.verify(self.signed_with, self.tbs, self.sig):
+            return "not signed by the issuer of the certificate"
+        if any(critical and oid != ISSUING_POINT for oid, (critical, _) in self.extensions.items()):
+            return "a critical extension that is not known"
+        if any(critical and oid not in (REASON, INVALID_SINCE) for _, _, more in self.revoked for oid, (critical, _) in more.items()):
+            return "an entry with a critical extension that is not known"
+        if ISSUING_POINT in self.extensions and not _speaks_of(self.extensions[ISSUING_POINT][1], certificate):
+            return "it does not speak of the certificate"
+        return None
+
+    def is_revoked(self, certificate, time, harmless):
+        """Whether by it a certificate's signatures of a time are worth nothing."""
+        for serial, at, more in self.revoked:
+            if serial == certificate.serial:
+                reason = der.read(more[REASON][1], "reason").need(der.ENUMERATED, "reason").body[0] if REASON in more else None
+                since = der.time(der.read(more[INVALID_SINCE][1], "date"), "invalidity date") if INVALID_SINCE in more else at
+                if at <= time or since <= time or reason not in harmless:
+                    return True
+        return False
+
+
+def _speaks_of(value, certificate):
+    """IssuingDistributionPoint: whether a list with it speaks of the certificate."""
+    what = "issuing distribution point"
+    items = der.read(value, what).items(der.SEQUENCE, what)
+    point, users, authorities = (items.optional(tag) for tag in (0xA0, 0x81, 0x82))
+    if items or users and (users.body != TRUE or certificate.is_ca()) or authorities and (authorities.body != TRUE or not certificate.is_ca()):
+        return False
+    if point:
+        full = point.one(0xA0, what)
+        return full.tag == 0xA0 and bool({n.body for n in full.inner if n.tag == 0x86} & certificate.points())
+    return True

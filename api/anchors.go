@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -73,7 +74,7 @@ func noteState(note []byte) (checkpoint.Checkpoint, error) {
 
 // withAnchors is a proof with the anchors that there are and that it has room
 // for. They are an addition: a receipt that does not verify, which is this
-// node's fault and is told to its operator, costs the caller the anchors and not
+// node's fault and is told to its operator, costs the caller that anchor and not
 // the proof. left names what is not in it.
 func (s *Server) withAnchors(id evidence.ID, f *proof.File, size uint64) (out []byte, left []string, err error) {
 	plain := *f
@@ -81,15 +82,20 @@ func (s *Server) withAnchors(id evidence.ID, f *proof.File, size uint64) (out []
 	if err == nil {
 		out, left, err = s.anchored(id, f, list)
 	}
-	if err == nil || len(list) == 0 && s.roots == nil {
+	if err == nil || s.roots == nil {
 		return out, left, err
 	}
 	s.log.Error("TAMPERED: the receipts of anchors do not fit; the proof goes out without them", "size", size, "error", err)
-	for _, a := range list {
-		left = append(left, a.Name)
+	good, bad := []proof.Anchor(nil), list
+	if from, err := noteState(plain.Checkpoint); err == nil {
+		good, bad = s.sound(from, list)
 	}
-	out, _, err = s.anchored(id, &plain, nil)
-	return out, left, err
+	with := plain
+	if out, left, err = s.anchored(id, &with, good); err != nil {
+		bad = list
+		out, left, err = s.anchored(id, &plain, nil)
+	}
+	return out, append(left, names(bad)...), err
 }
 
 // anchored adds anchors to a proof, and verifies the bytes.
@@ -98,11 +104,15 @@ func (s *Server) anchored(id evidence.ID, f *proof.File, list []proof.Anchor) (o
 	if err != nil {
 		return nil, nil, tampered(err)
 	}
-	for _, a := range rest {
-		left = append(left, a.Name)
-	}
 	out, err = s.verified(id, f)
-	return out, left, err
+	return out, names(rest), err
+}
+
+func names(list []proof.Anchor) (out []string) {
+	for _, a := range list {
+		out = append(out, a.Name)
+	}
+	return out
 }
 
 // tellLeft names the anchors that are not in the answer.
@@ -133,44 +143,79 @@ func (s *Server) getAnchors(c *gin.Context) error {
 		return err
 	}
 	defer release()
-	list, err := s.anchorsFrom(from)
+	out, left, err := s.companion(from)
 	if err != nil {
 		return err
 	}
-	if len(list) == 0 {
-		return faultf(notFound, "from", "no anchor of this node covers this size yet")
-	}
-	root, err := merkle.RootAt(from, s.cfg.Chain)
-	if err != nil {
-		return fmt.Errorf("computing the root of size %d: %w", from, err)
-	}
-	if err := s.checkAnchors(checkpoint.Checkpoint{Origin: checkpoint.Origin(s.cfg.Chain.ChainID()), Size: from, Root: root}, list); err != nil {
-		return err
-	}
-	file := proof.AnchorFile{Chain: s.cfg.Chain.ChainID(), From: from, Anchors: list}
-	out, err := file.Marshal()
-	if err != nil {
-		return tampered(fmt.Errorf("writing the anchors from size %d: %w", from, err))
-	}
+	tellLeft(c, left)
 	return raw(c, http.StatusOK, "application/json", out)
 }
 
-// checkAnchors verifies what getAnchors gives out, as whoever gets it would.
-func (s *Server) checkAnchors(from checkpoint.Checkpoint, list []proof.Anchor) error {
-	for i := range list {
-		a := &list[i]
-		if err := s.judging.verify(a, s.cfg.Chain.Policy(), s.roots); err != nil {
-			return tampered(fmt.Errorf("the receipt of %s: %w", a.Name, err))
+// companion makes the companion file for a size. left names receipts that do not
+// verify, which the operator is told, and those that it has no room for.
+func (s *Server) companion(from uint64) (out []byte, left []string, err error) {
+	all, err := s.anchorsFrom(from)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(all) == 0 {
+		return nil, nil, faultf(notFound, "from", "no anchor of this node covers this size yet")
+	}
+	root, err := merkle.RootAt(from, s.cfg.Chain)
+	if err != nil {
+		return nil, nil, fmt.Errorf("computing the root of size %d: %w", from, err)
+	}
+	list, bad := s.sound(checkpoint.Checkpoint{Origin: checkpoint.Origin(s.cfg.Chain.ChainID()), Size: from, Root: root}, all)
+	if len(list) == 0 {
+		return nil, nil, tampered(fmt.Errorf("no receipt over size %d verifies", from))
+	}
+	file := proof.AnchorFile{Chain: s.cfg.Chain.ChainID(), From: from, Anchors: list}
+	slices.SortFunc(file.Anchors, func(a, b proof.Anchor) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	for left = names(bad); ; {
+		if out, err = file.Marshal(); err == nil {
+			return out, left, nil
 		}
-		to, err := noteState(a.Checkpoint)
+		if len(file.Anchors) == 1 {
+			return nil, nil, tampered(fmt.Errorf("writing the anchors from size %d: %w", from, err))
+		}
+		largest := 0
+		for i := range file.Anchors {
+			if len(file.Anchors[i].Receipt) >= len(file.Anchors[largest].Receipt) {
+				largest = i
+			}
+		}
+		left = append(left, file.Anchors[largest].Name)
+		file.Anchors = slices.Delete(file.Anchors, largest, largest+1)
+	}
+}
+
+// sound verifies receipts one by one, as whoever gets them would, and tells the
+// operator of those that do not verify.
+func (s *Server) sound(from checkpoint.Checkpoint, list []proof.Anchor) (good, bad []proof.Anchor) {
+	for _, a := range list {
+		err := s.judging.verify(&a, s.cfg.Chain.Policy(), s.roots)
 		if err == nil {
-			err = merkle.VerifyConsistency(from.Size, to.Size, from.Root, to.Root, a.Path)
+			err = leads(from, &a)
 		}
 		if err != nil {
-			return tampered(fmt.Errorf("the path to the receipt of %s: %w", a.Name, err))
+			s.log.Error("TAMPERED: a receipt of an anchor does not verify and is not given out", "anchor", a.Name, "error", err)
+			bad = append(bad, a)
+			continue
 		}
+		good = append(good, a)
 	}
-	return nil
+	return good, bad
+}
+
+// leads checks the path to an anchor.
+func leads(from checkpoint.Checkpoint, a *proof.Anchor) error {
+	to, err := noteState(a.Checkpoint)
+	if err != nil {
+		return err
+	}
+	return merkle.VerifyConsistency(from.Size, to.Size, from.Root, to.Root, a.Path)
 }
 
 // getAnchorRoots gives the file of anchor roots, byte for byte. Whoever trusts

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"qifeng/internal/gm"
 	"qifeng/proof"
 	"qifeng/proof/checkpoint"
+	"qifeng/proof/fabric"
+	"qifeng/proof/timestamp"
 )
 
 // sealedRecord is a node with one sealed record, and its id.
@@ -155,10 +158,84 @@ func TestBadReceiptsCostNoProof(t *testing.T) {
 	if p := problemOf(t, resp, out); p.Code != "tampered" {
 		t.Errorf("%s", out)
 	}
+	// A good one beside it is given.
+	key2, err := gm.GenerateKey(gm.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := checkpoint.Witness{Name: "second.example", Key: key2.Public()}
+	if line, err = second.Cosign(key2, time.Now().Unix(), body); err != nil {
+		t.Fatal(err)
+	}
+	if note, err = checkpoint.AddLines(f.Checkpoint, line); err != nil {
+		t.Fatal(err)
+	}
+	roots := *n.Anchors.Roots
+	roots.Witnesses = append(slices.Clone(roots.Witnesses), proof.NamedWitness{Name: "witness-b", Witness: second})
+	n.Server.TrustAnchors(&roots, func(a *proof.Anchor) error { _, err := proof.VerifyAnchor(a, n.Policy, &roots); return err })
+	n.Anchors.Store(proof.Anchor{Kind: proof.AnchorWitness, Name: "witness-b", Checkpoint: note}, size)
+	f, left, err = n.Client.ProofLeft(t.Context(), id, 0)
+	if err != nil || len(f.Anchors) != 1 || f.Anchors[0].Name != "witness-b" || !slices.Equal(left, []string{apitest.AnchorName}) {
+		t.Errorf("a good one beside a false one: %+v, left %v, %v", f.Anchors, left, err)
+	}
 	// A store that cannot be read costs no proof either.
 	n.Anchors.Fail(errors.New("the disk is gone"))
 	if f, err := n.Client.Proof(t.Context(), id, 0); err != nil || len(f.Anchors) != 0 {
 		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+// TestCompanionOfManyKinds: the file has what verifies and fits, in its order; the
+// header names the rest.
+func TestCompanionOfManyKinds(t *testing.T) {
+	n, _ := sealedRecord(t, apitest.Options{})
+	note, size, _, err := n.Ledger.Checkpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := &proof.AnchorRoots{Chain: n.Chain}
+	store := func(kind proof.AnchorKind, name string, receipt int) {
+		switch kind {
+		case proof.AnchorFabric:
+			roots.Fabric = append(roots.Fabric, fabric.Channel{Name: name})
+		case proof.AnchorRFC3161:
+			roots.Timestamps = append(roots.Timestamps, timestamp.Authority{Name: name})
+		default:
+			roots.Witnesses = append(roots.Witnesses, proof.NamedWitness{Name: name})
+		}
+		n.Anchors.Store(proof.Anchor{Kind: kind, Name: name, Checkpoint: note, Receipt: bytes.Repeat([]byte("r"), receipt)}, size)
+	}
+	// In the order in which the store gives them: by what they are worth.
+	store(proof.AnchorRFC3161, "tsa", 5000)
+	store(proof.AnchorRFC3161, "rotten", 5000)
+	store(proof.AnchorWitness, "lite", 0)
+	store(proof.AnchorFabric, "channel", 20000)
+	n.Server.TrustAnchors(roots, func(a *proof.Anchor) error {
+		if a.Name == "rotten" {
+			return errors.New("it is")
+		}
+		return nil
+	})
+	names := func() (in []string, left string) {
+		resp, body := call(t, n, "GET", "/v1/anchors?from=2", nil)
+		f, err := proof.ParseAnchorFile(body)
+		if err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		for _, a := range f.Anchors {
+			in = append(in, a.Name)
+		}
+		return in, resp.Header.Get(wire.AnchorsLeft)
+	}
+	if in, left := names(); strings.Join(in, " ") != "channel tsa lite" || left != "rotten" {
+		t.Errorf("in it %v, left %q", in, left)
+	}
+	for _, name := range []string{"ch-1", "ch-2", "ch-3", "ch-4", "ch-5"} {
+		store(proof.AnchorFabric, name, 32<<10)
+	}
+	in, left := names()
+	if !slices.Contains(in, "tsa") || !slices.Contains(in, "lite") || !slices.Contains(in, "channel") || !strings.HasPrefix(left, "rotten,ch-") {
+		t.Errorf("without room for all: in it %v, left %q", in, left)
 	}
 }
 

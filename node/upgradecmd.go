@@ -1,10 +1,12 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -166,6 +168,9 @@ func (u *upgrade) write(r *proof.Report, left []proof.Anchor) error {
 	}
 	if len(left) > 0 {
 		companion := strings.TrimSuffix(out, proofSuffix) + anchorsSuffix
+		slices.SortFunc(left, func(x, y proof.Anchor) int {
+			return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.Name, y.Name))
+		})
 		f := proof.AnchorFile{Chain: u.file.Chain, From: r.LedgerSize, Anchors: left}
 		text, err := f.Marshal()
 		if err != nil {

@@ -35,7 +35,8 @@
 // # States
 //
 // A record is accepted when the archive has it, committed when the ledger holds
-// its batch's header, sealed when a sealed checkpoint covers that. A request may
+// its batch's header, sealed when a sealed checkpoint covers that, anchored when an
+// outside witness of this node holds one that does. A request may
 // wait for them with `Prefer: wait=N` (RFC 7240) and is answered with what is
 // reached when the time, the caller or the node ends. With `return=minimal` a
 // request that is all new is answered by one receipt for its records together

@@ -14,6 +14,8 @@ import (
 	"qifeng/anchor"
 	"qifeng/api"
 	"qifeng/api/apitest"
+	"qifeng/evidence"
+	"qifeng/internal/gm"
 	"qifeng/proof"
 	"qifeng/proof/merkle"
 )
@@ -149,5 +151,68 @@ func TestOneLine(t *testing.T) {
 	}
 	if got := oneLine(strings.Repeat("界", maxAnchorText)); len(got) > maxAnchorText+8 {
 		t.Errorf("%d bytes", len(got))
+	}
+}
+
+// TestWaitingForAnAnchorEnds: submit --anchored that is not anchored in time keeps
+// the sealed proof, says so, and can be finished later; a node without anchors is
+// not waited for.
+func TestWaitingForAnAnchorEnds(t *testing.T) {
+	for _, anchored := range []bool{true, false} {
+		n := apitest.NewNode(t, apitest.Options{NoAnchors: !anchored})
+		n.Ledger.Auto()
+		// The read keys of the test's consortium are good without an entry; the command
+		// looks into the register first.
+		if err := n.Ledger.Submit(t.Context(), n.KeyEntry(t, apitest.Node, apitest.ReadKeyName, n.Keys[apitest.Node].Read.Public(), evidence.Read)); err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		keyFile := func(k *gm.PrivateKey, name string) string {
+			path := filepath.Join(dir, name+".pem")
+			if err := gm.SavePrivateKey(path, k, keyLine+apitest.Node+" "+name); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}
+		policy, err := n.Policy.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		common := []string{"--api", n.HTTP.URL, "--policy", writeFile(t, dir, "policy.txt", string(policy)), "--home", dir,
+			"--read-key", keyFile(n.Keys[apitest.Node].Read, apitest.ReadKeyName)}
+		content := writeFile(t, dir, "contract.txt", "x")
+		submit := append([]string{"submit", content, "--anchored", "--timeout", "3s", "--key", keyFile(n.User, apitest.KeyName)}, common...)
+		net := &testNet{t: t}
+		if !anchored {
+			if got := net.exits(2, submit...); !strings.Contains(got, "runs no anchor") {
+				t.Errorf("%s", got)
+			}
+			continue
+		}
+		if got := net.exits(3, submit...); !strings.Contains(got, "not anchored in time") {
+			t.Errorf("%s", got)
+		}
+		file := content + proofSuffix
+		if f := parsed(t, file); !f.Sealed() || len(f.Anchors) != 0 {
+			t.Error("the sealed proof is not there")
+		}
+		writeFile(t, dir, "anchor-roots.json", string(n.Anchors.File))
+		if got := net.exits(0, append([]string{"proof", "get", file}, common...)...); !strings.Contains(got, "no anchor came") {
+			t.Errorf("%s", got)
+		}
+		upgrade := []string{"proof", "upgrade", file, "--api", n.HTTP.URL, "--policy", filepath.Join(dir, "policy.txt"), "--home", dir}
+		net.exits(3, upgrade...)
+		n.Anchors.Anchor(t)
+		net.exits(0, upgrade...)
+		if len(parsed(t, file).Anchors) != 1 {
+			t.Error("the anchor was not added")
+		}
+		// Without roots of one's own the node's are taken, with a warning.
+		if err := os.Remove(filepath.Join(dir, "anchor-roots.json")); err != nil {
+			t.Fatal(err)
+		}
+		if got := net.exits(0, upgrade...); !strings.Contains(got, "WARNING: no --anchor-roots") || !strings.Contains(got, "0 anchors added") {
+			t.Errorf("%s", got)
+		}
 	}
 }

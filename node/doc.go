@@ -1,5 +1,5 @@
 // Package node is the process: the qifeng command line, the configuration of
-// a member's home, the wiring of chain, archive and api into one running
+// a member's home, the wiring of chain, archive, anchors and api into one running
 // node, and the supervisor of a development network. It is the only room that
 // knows all others.
 //
@@ -11,6 +11,8 @@
 // Invariants:
 //
 //   - verify opens no network connection, whatever the flags.
+//   - Nothing waits for an anchor, and no outside witness can take the node out of
+//     service (docs/adr/0041-anchors-in-the-node.md).
 //   - No command replaces a key, a genesis, a guard or another state it finds:
 //     it refuses and names the file. A proof file is replaced only by a proof
 //     of the same record, or with --force.

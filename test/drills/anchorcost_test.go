@@ -22,12 +22,14 @@ const (
 	hanging = "hanging" // all three take calls and never answer
 )
 
+// goal is the share of a node's intake rate that anchors may cost.
+const goal = 0.03
+
 // TestAnchorsCost measures what anchors cost a node that takes in as much as it
 // can: short turns without anchors, with all three, and with three that hang, in
-// changing order, so that what else the machine does falls on all alike. The
-// goal is 3 %; machines are noisier than that, so the rate decides by a wide bound,
-// the processor time for a record is printed beside it, and both are medians of the
-// ratios within each round.
+// changing order, so that what else the machine does falls on all alike. Rates are
+// noisier than the goal, so they decide by a wide bound, as medians of the ratios
+// within each round; what anchoring itself takes is measured before.
 func TestAnchorsCost(t *testing.T) {
 	asked(t)
 	turn := duration(t, "QIFENG_DRILL_TURN", 5*time.Second)
@@ -96,9 +98,10 @@ func TestAnchorsCost(t *testing.T) {
 	o.noAlarms()
 }
 
-// ownCost prints what anchoring itself takes of the processors, at a light load,
-// where all else is alike: the rate of a busy node can fall by no larger a share,
-// and this figure does not depend on what else the machine does.
+// ownCost measures what anchoring itself takes of the processors, at a light load,
+// where all else is alike: the rate of a busy node falls by about that share. This
+// figure does not depend much on what else the machine does, so the goal is held
+// against it.
 func (o *outside) ownCost(turn time.Duration) {
 	o.t.Helper()
 	used := map[string][]float64{}
@@ -109,8 +112,12 @@ func (o *outside) ownCost(turn time.Duration) {
 		}
 	}
 	a, b := median(used[without]), median(used[with])
+	share := (b - a) / float64(runtime.NumCPU())
 	o.t.Logf("at 50 records/s the node takes %.4f processors without anchors and %.4f with three, each every 2 s: they cost %.2f %% of %d processors",
-		a, b, 100*(b-a)/float64(runtime.NumCPU()), runtime.NumCPU())
+		a, b, 100*share, runtime.NumCPU())
+	if share > goal {
+		o.t.Errorf("that is more than %.0f %%", 100*goal)
+	}
 }
 
 // turn starts the vendor's node for one arm and loads it.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -11,6 +12,9 @@ import (
 	"qifeng/proof"
 	"qifeng/proof/fabric"
 )
+
+// peersApart says that peers of a network do not agree, which may pass.
+func peersApart(err error) bool { return errors.Is(err, driver.ErrApart) }
 
 // fabricNetwork reaches a channel as its table says. It connects at the first call.
 func fabricNetwork(h home, c *AnchorConfig, log *slog.Logger) (driver.Network, error) {

@@ -94,9 +94,7 @@ func (a *app) anchorTest(ctx context.Context, name, notePath string) error {
 // roundTrip is one attempt as the running node makes it, but that nothing is stored.
 func (a *app) roundTrip(ctx context.Context, name string, c *AnchorConfig, d anchor.Anchor, cp anchor.Checkpoint, ledger anchor.Ledger, policy *checkpoint.Policy, files *anchorFiles) error {
 	began := time.Now()
-	attempt, cancel := context.WithTimeout(ctx, c.timeout())
-	defer cancel()
-	receipt, err := d.Put(attempt, cp, ledger)
+	receipt, err := a.put(ctx, c, d, cp, ledger)
 	var conflict *anchor.Conflict
 	if errors.As(err, &conflict) {
 		a.note("冲突：见证持有总账大小 %d 的另一状态。请保留双方陈述：", "CONFLICT: the witness holds another state of the ledger at size %d. Keep both statements:", conflict.Size)
@@ -117,6 +115,26 @@ func (a *app) roundTrip(ctx context.Context, name string, c *AnchorConfig, d anc
 	fmt.Fprintf(a.out, "  %s\n", a.lang.T(report.Detail.ZH, report.Detail.EN))
 	a.say("锚定信任根的指纹：SM3 %x", "fingerprint of the anchor roots: SM3 %x", files.fingerprint().SM3)
 	return nil
+}
+
+// put makes one attempt. Peers of a Fabric network that are apart for some seconds,
+// as after its start, are waited for, as the running node waits; all else is said
+// at once.
+func (a *app) put(ctx context.Context, c *AnchorConfig, d anchor.Anchor, cp anchor.Checkpoint, ledger anchor.Ledger) (anchor.Receipt, error) {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, c.timeout())
+		receipt, err := d.Put(attempt, cp, ledger)
+		cancel()
+		if err == nil || !peersApart(err) {
+			return receipt, err
+		}
+		a.note("Fabric 各节点尚未互通，再试：%v", "the peers of the Fabric network do not agree yet, trying again: %v", err)
+		select {
+		case <-ctx.Done():
+			return receipt, err
+		case <-time.After(apartPause):
+		}
+	}
 }
 
 // testNote is the checkpoint to be witnessed.
@@ -205,6 +223,8 @@ func hintFor(err error) (zh, en string) {
 		return "服务拒绝了我们的身份：检查 user 与 password_file；见证人：请其登记本日志的密钥", "it refuses who we are: see user and password_file; at a witness, have it register the keys of this log"
 	case strings.Contains(text, "404"):
 		return "该地址没有此服务，或见证人未登记本日志：检查 url；见证人：请其登记本日志的密钥", "there is no such service at this address, or the witness does not know this log: see url; have it register the keys of this log"
+	case peersApart(err):
+		return "Fabric 各组织的节点没有就背书达成一致：稍候再试；若持续，检查各组织的节点、链码进程与 gossip", "the peers of the organisations do not agree on the endorsement: try again in a moment; if it lasts, see their peers, chaincode processes and gossip"
 	case errors.Is(err, anchor.ErrRefused):
 		return "重试无用，须由对方的运维处理，见上", "to try again does not help; its operator must act, as said above"
 	}

@@ -83,6 +83,10 @@ const (
 	// maxAnchorText bounds what a status shows of an anchor's error: a line or two.
 	maxAnchorText = 512
 
+	// apartPause is how long qifeng anchor test waits for Fabric's peers to find each
+	// other: they gossip every half second to four.
+	apartPause = 2 * time.Second
+
 	// maxUnsealed bounds the batches whose waiting for a quorum is measured: with
 	// the quorum lost no batch gets on the chain either, so it is some hundred.
 	maxUnsealed = 10_000

@@ -3,9 +3,7 @@ package fabric
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -27,47 +25,12 @@ func sdkProgram(t *testing.T) string {
 	return out
 }
 
-// connectionProfile writes what an operator of an older network has: a common
-// connection profile. The first organisation's peer is reached at endpoint, if it
-// is not "", and alone tells of commits.
-func connectionProfile(t *testing.T, n *fabricnet.Net, endpoint string) string {
-	t.Helper()
-	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1.0.0\nclient:\n  organization: %s\nchannels:\n  %s:\n    peers:\n", n.Organisations[0].Name, n.Channel)
-	for i, o := range n.Organisations {
-		fmt.Fprintf(&b, "      %q: {endorsingPeer: true, chaincodeQuery: true, ledgerQuery: true, eventSource: %t}\n", o.Peer.Endpoint, i == 0)
-	}
-	b.WriteString("organizations:\n")
-	for _, o := range n.Organisations {
-		fmt.Fprintf(&b, "  %s:\n    mspid: %s\n    cryptoPath: /nonexistent\n    peers: [%q]\n", o.Name, o.MSP, o.Peer.Endpoint)
-	}
-	b.WriteString("peers:\n")
-	for i, o := range n.Organisations {
-		at := o.Peer.Endpoint
-		if i == 0 && endpoint != "" {
-			at = endpoint
-		}
-		fmt.Fprintf(&b, "  %q:\n    url: grpcs://%s\n    grpcOptions: {ssl-target-name-override: %q, fail-fast: false}\n    tlsCACerts: {path: %q}\n",
-			o.Peer.Endpoint, at, o.Peer.TLSName, o.Peer.TLSCA)
-	}
-	b.WriteString("orderers:\n")
-	for _, o := range n.Orderers {
-		fmt.Fprintf(&b, "  %q:\n    url: grpcs://%s\n    grpcOptions: {ssl-target-name-override: %q, fail-fast: false}\n    tlsCACerts: {path: %q}\n",
-			o.Endpoint, o.Endpoint, o.TLSName, o.TLSCA)
-	}
-	path := filepath.Join(t.TempDir(), "profile.yaml")
-	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// sdkOf reaches a network through fabric-sdk-go; endpoint as in connectionProfile.
+// sdkOf reaches a network through fabric-sdk-go; endpoint as in fabricnet.Profile.
 func sdkOf(t *testing.T, n *fabricnet.Net, program, endpoint string) *sdkNetwork {
 	t.Helper()
 	user := n.Organisations[0].User
 	net, err := OpenSDK(SDK{Program: program, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Open: sdkwire.Open{Profile: connectionProfile(t, n, endpoint), Certificate: user.Certificate, Key: user.Key, Channel: n.Channel, Chaincode: n.Chaincode}})
+		Open: sdkwire.Open{Profile: n.Org1().Profile(t, endpoint), Certificate: user.Certificate, Key: user.Key, Channel: n.Channel, Chaincode: n.Chaincode}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestAnchorsCost(t *testing.T) {
 	turn := duration(t, "QIFENG_DRILL_TURN", 5*time.Second)
 	const rounds = 8
 	o := newOutside(newNetwork(t, plain), 2*time.Second)
-	o.give(vendor, o.fabric.Org1())
+	o.give(vendor, o.fabric.Org1(), "gateway")
 	for _, name := range anchorNames {
 		o.covers(time.Minute, 1, name, vendor)
 	}

@@ -119,8 +119,8 @@ func TestAnchorsOutage(t *testing.T) {
 	outage, every := duration(t, "QIFENG_DRILL_OUTAGE", time.Minute), 5*time.Second
 	limit := every + attempt // one cadence, and one attempt
 	o := newOutside(newNetwork(t, plain), every)
-	o.give(vendor, o.fabric.Org1())
-	o.give(steady, o.fabric.Org2())
+	o.give(vendor, o.fabric.Org1(), "gateway")
+	o.give(steady, o.fabric.Org2(), "sdk")
 	if a, b := testnet.Read(t, filepath.Join(o.Home(vendor), "anchor-roots.json")), testnet.Read(t, filepath.Join(o.Home(steady), "anchor-roots.json")); !bytes.Equal(a, b) {
 		t.Errorf("two members make different anchor roots:\n%s\n%s", a, b)
 	}

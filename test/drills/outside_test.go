@@ -62,16 +62,19 @@ func newOutside(n *network, every time.Duration) *outside {
 		n.t.Fatal(err)
 	}
 	o := &outside{network: n, every: every, policy: policy, ways: map[string]map[string]*anchortest.Proxy{}, bare: map[string][]byte{}, full: map[string][]byte{}}
-	o.fabric = fabricnet.Start(n.t, fabricnet.Options{Policies: map[string][]byte{policy.Chain: text},
+	o.fabric = fabricnet.Start(n.t, fabricnet.Options{LowS: true, Policies: map[string][]byte{policy.Chain: text},
 		Writers: map[string][]string{checkpoint.Origin(policy.Chain): {"Org1MSP", "Org2MSP"}}})
 	o.tsa = tsa.Start(n.t, tsa.Config{Alg: tsa.ECDSA})
 	o.lite = witness.Start(n.t, "witness.example/drill", policy.WitnessLogKeys(&policy.Epochs[0])...)
 	return o
 }
 
+// sdkdriver is the program for networks without a gateway service.
+var sdkdriver = &testnet.Build{Name: "sdkdriver", Package: "qifeng/anchor/fabric/sdkdriver"}
+
 // give configures a member's anchors, by way of proxies of its own, makes its
-// anchor roots, and starts it again.
-func (o *outside) give(member string, org *fabricnet.Organisation) {
+// anchor roots, and starts it again. driver is the one of its Fabric anchor.
+func (o *outside) give(member string, org *fabricnet.Organisation, driver string) {
 	o.t.Helper()
 	host := func(text string) string {
 		u, err := url.Parse(text)
@@ -96,10 +99,15 @@ func (o *outside) give(member string, org *fabricnet.Organisation) {
 		}
 		return out
 	}
+	channel := []string{"driver", driver, "msp", org.MSP, "cert", org.User.Certificate, "key", "fabric-key.pem", "channel", o.fabric.Channel, "chaincode", o.fabric.Chaincode}
+	if driver == "sdk" {
+		channel = append(channel, "sdk_program", sdkdriver.Path(o.t), "sdk_config", org.Profile(o.t, ways[justice].Addr))
+	} else {
+		channel = append(channel, "endpoint", ways[justice].Addr, "tls_ca", org.Peer.TLSCA, "tls_name", org.Peer.TLSName)
+	}
 	o.bare[member] = testnet.Read(o.t, filepath.Join(home, "qifeng.toml"))
 	o.full[member] = fmt.Appendf(nil, "%s%s%s%s", o.bare[member],
-		table(justice, "fabric", "endpoint", ways[justice].Addr, "tls_ca", org.Peer.TLSCA, "tls_name", org.Peer.TLSName, "msp", org.MSP,
-			"cert", org.User.Certificate, "key", "fabric-key.pem", "channel", o.fabric.Channel, "chaincode", o.fabric.Chaincode),
+		table(justice, "fabric", channel...),
 		table(stamps, "rfc3161", "url", "http://"+ways[stamps].Addr+"/tsa", "hash", o.tsa.Hash(), "roots", "tsa-roots.pem"),
 		table(lite, "witness", "url", "http://"+ways[lite].Addr, "key", o.lite.Key.String()))
 	o.use(member, o.full[member], func() { testnet.Must(o.t, 0, "anchor", "roots", "--home", home) })

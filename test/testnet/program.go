@@ -14,8 +14,9 @@ import (
 
 // Build is one way to build the program, done once for all tests of a package.
 type Build struct {
-	Name string                             // of the file
-	Args func(dir string) ([]string, error) // of go build, besides; nil is none
+	Name    string                             // of the file
+	Package string                             // "" is the program itself
+	Args    func(dir string) ([]string, error) // of go build, besides; nil is none
 
 	once sync.Once
 	path string
@@ -63,7 +64,11 @@ func (b *Build) build() (string, error) {
 		}
 		args = append(args, more...)
 	}
-	if out, err := exec.Command("go", append(args, "qifeng")...).CombinedOutput(); err != nil {
+	pkg := b.Package
+	if pkg == "" {
+		pkg = "qifeng"
+	}
+	if out, err := exec.Command("go", append(args, pkg)...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", b.Name, err, out)
 	}
 	return path, nil

@@ -55,7 +55,7 @@ func loadProfile(path, channel, organisation string) (*profile, error) {
 	if organisation == "" {
 		organisation, _ = section(root, "client")["organization"].(string)
 	}
-	org := section(section(root, "organizations"), organisation)
+	organisation, org := organisationOf(section(root, "organizations"), organisation)
 	if org == nil {
 		return nil, configErrorf("the connection profile %s has no organisation %q: name one in client.organization or in the node's configuration", path, organisation)
 	}
@@ -85,6 +85,20 @@ func loadProfile(path, channel, organisation string) (*profile, error) {
 		return nil, fmt.Errorf("writing the connection profile: %w", err)
 	}
 	return p, nil
+}
+
+// organisationOf finds an organisation by its name in the profile, or by its MSP
+// id, by which the rest of Fabric knows it.
+func organisationOf(all map[string]any, nameOrMSP string) (string, map[string]any) {
+	if org := section(all, nameOrMSP); org != nil {
+		return nameOrMSP, org
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if org := section(all, name); nameOrMSP != "" && org["mspid"] == nameOrMSP {
+			return name, org
+		}
+	}
+	return nameOrMSP, nil
 }
 
 func section(m map[string]any, key string) map[string]any {

@@ -48,8 +48,8 @@ type Request struct {
 // Open says where the channel is and as whom to speak. Files are named, not
 // sent: no key crosses the pipe.
 type Open struct {
-	Profile      string `json:"profile"` // connection profile, YAML
-	Organisation string `json:"organisation,omitempty"`
+	Profile      string `json:"profile"`                // connection profile, YAML
+	Organisation string `json:"organisation,omitempty"` // name in the profile or MSP id; "" for the profile's own
 	Certificate  string `json:"certificate"`
 	Key          string `json:"key"`
 	Channel      string `json:"channel"`

@@ -43,7 +43,8 @@ func (s *Server) verified(id evidence.ID, f *proof.File) ([]byte, error) {
 	if f, err = proof.Parse(out); err != nil {
 		return nil, tampered(fmt.Errorf("reading the own proof of %s: %w", id, err))
 	}
-	report := proof.Verify(f, s.cfg.Chain.Policy(), nil, proof.Options{Open: s.opened.open, Roots: s.roots})
+	policy := s.cfg.Chain.Policy()
+	report := proof.Verify(f, policy, nil, proof.Options{Open: s.opened.open, Roots: s.roots, Receipt: s.judging.within(policy, s.roots)})
 	if report.Result != proof.Proved {
 		return nil, tampered(fmt.Errorf("own proof of %s is %s: %s", id, report.Result, failedSteps(report)))
 	}

@@ -9,12 +9,13 @@ import (
 	"qifeng/proof/checkpoint"
 )
 
-// judging verifies receipts for a door that is open to everybody: one request at a
-// time, so that strangers have one processor at most, and each receipt once, as
-// long as it is kept.
+// judging verifies receipts, each once, as long as it is kept: all proofs from one
+// checkpoint to the next anchored one carry the same. For the door that is open to
+// everybody it does so for one request at a time, so that strangers have one
+// processor at most.
 type judging struct {
 	turn chan struct{}
-	good *lru.Cache[receiptKey, struct{}]
+	good *lru.Cache[receiptKey, proof.AnchorReport]
 	from func(*proof.Anchor, *checkpoint.Policy, *proof.AnchorRoots) (*proof.AnchorReport, error) // proof.VerifyAnchor but in tests
 }
 
@@ -27,7 +28,7 @@ type receiptKey struct {
 }
 
 func newJudging() *judging {
-	good, err := lru.New[receiptKey, struct{}](keptReceipts)
+	good, err := lru.New[receiptKey, proof.AnchorReport](keptReceipts)
 	if err != nil {
 		panic(err) // the size is a constant above zero
 	}
@@ -46,13 +47,32 @@ func (j *judging) enter(ctx context.Context) (release func(), err error) {
 
 // verify is proof.VerifyAnchor.
 func (j *judging) verify(a *proof.Anchor, p *checkpoint.Policy, roots *proof.AnchorRoots) error {
-	k := receiptKey{a.Kind, a.Name, string(a.Checkpoint), string(a.Receipt), p, roots}
-	if _, ok := j.good.Get(k); ok {
-		return nil
-	}
-	_, err := j.from(a, p, roots)
-	if err == nil {
-		j.good.Add(k, struct{}{})
-	}
+	_, err := j.known(a, p, roots, func() (proof.AnchorReport, error) {
+		r, err := j.from(a, p, roots)
+		if err != nil {
+			return proof.AnchorReport{}, err
+		}
+		return *r, nil
+	})
 	return err
+}
+
+// known is what verify returns, or what it returned before.
+func (j *judging) known(a *proof.Anchor, p *checkpoint.Policy, roots *proof.AnchorRoots, verify func() (proof.AnchorReport, error)) (proof.AnchorReport, error) {
+	k := receiptKey{a.Kind, a.Name, string(a.Checkpoint), string(a.Receipt), p, roots}
+	if r, ok := j.good.Get(k); ok {
+		return r, nil
+	}
+	r, err := verify()
+	if err == nil {
+		j.good.Add(k, r)
+	}
+	return r, err
+}
+
+// within is [judging.known] for the verification of whole proofs.
+func (j *judging) within(p *checkpoint.Policy, roots *proof.AnchorRoots) func(*proof.Anchor, func() (proof.AnchorReport, error)) (proof.AnchorReport, error) {
+	return func(a *proof.Anchor, verify func() (proof.AnchorReport, error)) (proof.AnchorReport, error) {
+		return j.known(a, p, roots, verify)
+	}
 }

@@ -17,7 +17,7 @@ func TestReceiptsAreJudgedOnce(t *testing.T) {
 	var answer error
 	j.from = func(*proof.Anchor, *checkpoint.Policy, *proof.AnchorRoots) (*proof.AnchorReport, error) {
 		asked++
-		return nil, answer
+		return &proof.AnchorReport{Size: 7}, answer
 	}
 	p, roots := &checkpoint.Policy{}, &proof.AnchorRoots{}
 	base := proof.Anchor{Kind: proof.AnchorRFC3161, Name: "tsa", Checkpoint: []byte("note"), Receipt: []byte("receipt")}
@@ -28,6 +28,11 @@ func TestReceiptsAreJudgedOnce(t *testing.T) {
 	}
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
+	}
+	// The verification of a whole proof asks for the same.
+	r, err := j.within(p, roots)(&base, func() (proof.AnchorReport, error) { return proof.AnchorReport{}, errors.New("asked again") })
+	if err != nil || r.Size != 7 {
+		t.Errorf("within a proof: %+v, %v", r, err)
 	}
 	for name, change := range map[string]func(*proof.Anchor){
 		"kind":    func(a *proof.Anchor) { a.Kind = proof.AnchorFabric },

@@ -49,6 +49,14 @@ func (a *app) addRoot(ctx context.Context, r *proof.AnchorRoots, name string, c 
 		}
 		r.Witnesses = append(r.Witnesses, proof.NamedWitness{Name: name, Witness: w})
 		fmt.Fprintf(a.out, "%s  witness  %s\n", name, w)
+		policy, err := loadPolicy(a.home.path(policyName))
+		if err != nil {
+			return err
+		}
+		a.say("  请见证人登记本日志的密钥（仅中立成员）：", "  to be registered by the witness, the keys of this log (of neutral members):")
+		for _, key := range policy.WitnessLogKeys(&policy.Epochs[len(policy.Epochs)-1]) {
+			fmt.Fprintf(a.out, "    %s\n", key)
+		}
 	case proof.AnchorFabric:
 		pinned, notes, err := fabricPin(ctx, a.home, name, c, slog.New(slog.DiscardHandler))
 		if err != nil {

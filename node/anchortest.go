@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"strings"
 	"time"
 
@@ -192,6 +193,12 @@ func (l *remoteLedger) Consistency(m, n uint64) ([]merkle.Digest, error) {
 	return client.PathOf(answer)
 }
 
+// HTTP statuses in the words of a driver, and not digits of a port or a size.
+var (
+	statusDenied = regexp.MustCompile(`\b40[13]\b`)
+	statusAbsent = regexp.MustCompile(`\b404\b`)
+)
+
 // hintFor says in both languages what an operator can do about an error of an
 // anchor; nothing where it is not known.
 func hintFor(err error) (zh, en string) {
@@ -219,9 +226,9 @@ func hintFor(err error) (zh, en string) {
 		return "该地址不是时间戳机构：检查 url 的路径", "this address is no time-stamp authority: see the path in url"
 	case errors.Is(err, proof.ErrAnchor), errors.Is(err, timestamp.ErrToken), errors.Is(err, fabric.ErrReceipt), errors.Is(err, checkpoint.ErrTampered):
 		return "回执不由所配的根签发：与该机构核对根证书（或 vkey），再运行 qifeng anchor roots --force", "the receipt is not by the roots that are configured: compare root certificates (or vkey) with its operator, then qifeng anchor roots --force"
-	case strings.Contains(text, "401") || strings.Contains(text, "403"):
+	case statusDenied.MatchString(text):
 		return "服务拒绝了我们的身份：检查 user 与 password_file；见证人：请其登记本日志的密钥", "it refuses who we are: see user and password_file; at a witness, have it register the keys of this log"
-	case strings.Contains(text, "404"):
+	case statusAbsent.MatchString(text):
 		return "该地址没有此服务，或见证人未登记本日志：检查 url；见证人：请其登记本日志的密钥", "there is no such service at this address, or the witness does not know this log: see url; have it register the keys of this log"
 	case peersApart(err):
 		return "Fabric 各组织的节点没有就背书达成一致：稍候再试；若持续，检查各组织的节点、链码进程与 gossip", "the peers of the organisations do not agree on the endorsement: try again in a moment; if it lasts, see their peers, chaincode processes and gossip"

@@ -72,6 +72,7 @@ type anchorJudge struct {
 	roots  *AnchorRoots
 	open   func(note []byte) (*checkpoint.Sealed, error)
 	leads  func(*checkpoint.Sealed, []merkle.Digest) error // the path to it; nil where none is asked for
+	known  func(*Anchor, func() (AnchorReport, error)) (AnchorReport, error)
 }
 
 // judge fills the report of an anchor that verifies, or says why it does not.
@@ -97,7 +98,12 @@ func (j *anchorJudge) judge(a *Anchor, r *AnchorReport) error {
 			return because(err, "从证明的检查点通向它的路径不成立："+w.ZH, "the path to it from the proof's checkpoint is false: "+w.EN)
 		}
 	}
-	if err := prove(a, sealed, r); err != nil {
+	if j.known == nil {
+		err = prove(a, sealed, r)
+	} else {
+		*r, err = j.known(a, func() (AnchorReport, error) { r := *r; err := prove(a, sealed, &r); return r, err })
+	}
+	if err != nil {
 		return err
 	}
 	for _, s := range sealed.Seals {
@@ -219,7 +225,7 @@ func (v *verifier) allAnchors() []Anchor {
 // steps that speak of their times.
 func (v *verifier) judgeAnchors() {
 	list := v.allAnchors()
-	j := anchorJudge{policy: v.p, roots: v.opt.Roots, open: v.openWith, leads: v.leads}
+	j := anchorJudge{policy: v.p, roots: v.opt.Roots, open: v.openWith, leads: v.leads, known: v.opt.Receipt}
 	for i := range list {
 		a := &list[i]
 		r := AnchorReport{Kind: a.Kind, Name: a.Name}

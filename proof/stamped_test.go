@@ -429,3 +429,37 @@ func BenchmarkVerifyAnchors(b *testing.B) {
 		}
 	}
 }
+
+// TestReceiptOption: a caller that knows a receipt gets the same report without its
+// being verified again, and what is false stays so.
+func TestReceiptOption(t *testing.T) {
+	raw, p, roots := stamped(t)
+	kept := map[string]AnchorReport{}
+	verified := 0
+	keep := func(a *Anchor, verify func() (AnchorReport, error)) (AnchorReport, error) {
+		key := string(a.Kind) + a.Name + string(a.Receipt)
+		if r, ok := kept[key]; ok {
+			return r, nil
+		}
+		verified++
+		r, err := verify()
+		if err == nil {
+			kept[key] = r
+		}
+		return r, err
+	}
+	want := string(Verify(must(Parse(raw)), p, nil, Options{Roots: roots}).JSON())
+	for range 2 {
+		if got := string(Verify(must(Parse(raw)), p, nil, Options{Roots: roots, Receipt: keep}).JSON()); got != want {
+			t.Errorf("with receipts that are known:\n%s\nwant\n%s", got, want)
+		}
+	}
+	if verified != 2 {
+		t.Errorf("two receipts were verified %d times", verified)
+	}
+	f := must(Parse(raw))
+	f.Anchors[0].Receipt[len(f.Anchors[0].Receipt)/2] ^= 1
+	if r := Verify(f, p, nil, Options{Roots: roots, Receipt: keep}); r.Result != False {
+		t.Errorf("a changed receipt is %s", r.Result)
+	}
+}

@@ -39,6 +39,11 @@ type Options struct {
 	// many of its own proofs under one checkpoint opens that once. It must give what
 	// checkpoint.Open gives. The verifier sets none.
 	Open func(note []byte, p *checkpoint.Policy, opt checkpoint.Options) (*checkpoint.Sealed, error)
+	// Receipt stands in for the verification of an anchor's receipt where it is
+	// given, as Open does for that of notes: it returns what verify returns, now or
+	// when it was asked about the same anchor, note and receipt under the same policy
+	// and roots. The verifier sets none.
+	Receipt func(a *Anchor, verify func() (AnchorReport, error)) (AnchorReport, error)
 }
 
 // verifier walks the steps; each method is one step.

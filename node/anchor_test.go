@@ -30,6 +30,18 @@ func anchoredHome(t testing.TB, n *testNet, i int, more string) *tsa.Authority {
 	return authority
 }
 
+// anchorPassword is one that nobody may show.
+const anchorPassword = "Wrong-Horse-17"
+
+// lockedAnchor gives a home an authority that it works with, and one that refuses
+// its password.
+func lockedAnchor(t testing.TB, n *testNet, i int) {
+	t.Helper()
+	locked := tsa.Start(t, tsa.Config{Alg: tsa.ECDSA, User: "user", Password: "another"})
+	writeFile(t, string(n.home(i)), "tsa-password", anchorPassword+"\n")
+	anchoredHome(t, n, i, fmt.Sprintf("[anchor.locked]\nkind = 'rfc3161'\nevery = '1s'\nurl = '%s'\nuser = 'user'\npassword_file = 'tsa-password'\nroots = 'tsa-roots.pem'\n", locked.URL))
+}
+
 func appendConfig(t testing.TB, h home, text string) {
 	t.Helper()
 	path := h.path(configName)

@@ -109,7 +109,7 @@ func scraped(t testing.TB, url string) families {
 func scrapes4(t *testing.T, n *testNet) families {
 	seen := families{}
 	own := "http://" + n.scrape + "/metrics"
-	anchoredHome(t, n, len(n.state.Members)-1, "")
+	lockedAnchor(t, n, len(n.state.Members)-1)
 	if err := os.Remove(n.home(0).path(Default().Keys.Guard)); err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +190,7 @@ func checkNumbers(t *testing.T, n *testNet) {
 	least(1, "qifeng_anchor_attempts_total", "anchor", "tsa", "result", "stored")
 	is(0, "qifeng_anchor_alarm", "anchor", "tsa")
 	is(0, "qifeng_anchor_failing", "anchor", "tsa")
+	is(1, "qifeng_anchor_failing", "anchor", "locked")
 	is(0, "qifeng_guard_alarm")
 	is(1, "qifeng_chain_peer_connected", "member", "court-a")
 	least(4, "qifeng_chain_ledger_entries") // genesis, keys, two batches

@@ -183,6 +183,12 @@ func checkSilent(t *testing.T, n *testNet, _ families) {
 	for i := range n.state.Members {
 		_, texts["metrics of "+n.state.Members[i].ID] = get(t, n.url(i, "/metrics"))
 	}
+	for i := range n.state.Members {
+		_, texts["status of "+n.state.Members[i].ID] = get(t, n.url(i, "/v1/status"))
+	}
+	if vendor := texts["status of vendor-a"]; !strings.Contains(vendor, "401") {
+		t.Errorf("the anchor that is refused does not show: the test tests less than it says: %s", vendor)
+	}
 	texts["audit log"] = auditLogs(t, n)
 	_, texts["metrics"] = get(t, "http://"+n.scrape+"/metrics")
 	secrets := append(keySecrets(t, n), n.planted...)
@@ -197,7 +203,7 @@ func checkSilent(t *testing.T, n *testNet, _ families) {
 				}
 			}
 		}
-		for _, v := range append([]string{token, "劳动合同", "BEGIN PRIVATE KEY"}, values(person)...) {
+		for _, v := range append([]string{token, "劳动合同", "BEGIN PRIVATE KEY", anchorPassword, base64.StdEncoding.EncodeToString([]byte("user:" + anchorPassword))}, values(person)...) {
 			for _, form := range []string{v, url.QueryEscape(v), url.PathEscape(v)} {
 				if strings.Contains(text, form) {
 					t.Errorf("the %s shows %q", where, form)

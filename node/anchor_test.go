@@ -167,6 +167,7 @@ func TestAnchoredProof(t *testing.T) {
 	if took := time.Since(began); took > stopGrace {
 		t.Errorf("the nodes took %v to stop", took)
 	}
+	n.exits(0, "fsck", "--home", home)
 	restoredReceipts(t, n, backup, after)
 
 	policy, roots := h.path(policyName), h.path(Default().Anchors.Roots)

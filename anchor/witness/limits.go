@@ -75,10 +75,16 @@ const (
 	// told to come again. Ed25519 and one write are some milliseconds.
 	maxSlots = 16
 
-	// logRate and logBurst bound how often a log is cosigned: ten a second is more than
-	// any log needs, and little for a disk that syncs each.
-	logRate  = 10
+	// logRate and logBurst bound how often a log may grow here: each time syncs the disk
+	// twice, which the own ledger writes to as well. A log that has fallen behind
+	// catches up by one request.
+	logRate  = 2
 	logBurst = 20
+
+	// tellRate and tellBurst bound the lines of the own log, by log and second, about
+	// requests that anybody can repeat.
+	tellRate  = 0.1
+	tellBurst = 5
 
 	// readTimeout is how long a request may take to arrive.
 	readTimeout = 10 * time.Second

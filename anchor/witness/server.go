@@ -42,7 +42,7 @@ type ServerConfig struct {
 //
 //  1. The request begins at the size that was cosigned last, the checkpoint carries a
 //     log's signature, its tree grew out of the root that was cosigned last, and the
-//     clock is not behind the last cosignature.
+//     clock is not behind the last cosignature. What grows keeps to the log's rate.
 //  2. The state file says the new size, root and time, and is on disk: temporary
 //     file, fsync, rename, fsync of the folder. Memory follows.
 //  3. Only then is the cosignature made and sent.
@@ -56,7 +56,8 @@ type Server struct {
 	cfg     ServerConfig
 	witness checkpoint.Witness
 	logs    map[string]note.Verifiers
-	limits  map[string]*rate.Limiter
+	limits  map[string]*rate.Limiter // of growth, by log
+	told    map[string]*rate.Limiter // of what is logged of refusals, by log
 	slots   chan struct{}
 
 	mu     sync.Mutex // guards state, broken, and the files; held while cosigning
@@ -85,7 +86,8 @@ func newServer(cfg ServerConfig) (*Server, error) {
 		return nil, fmt.Errorf("it needs a key, the own policy, and 1 to %d logs", maxLogs)
 	}
 	s := &Server{cfg: cfg, witness: checkpoint.Witness{Name: cfg.Name, Key: cfg.Key.Public()},
-		logs: make(map[string]note.Verifiers), limits: make(map[string]*rate.Limiter), slots: make(chan struct{}, maxSlots)}
+		logs: make(map[string]note.Verifiers), limits: make(map[string]*rate.Limiter), told: make(map[string]*rate.Limiter),
+		slots: make(chan struct{}, maxSlots)}
 	if _, err := checkpoint.ParseWitness(s.witness.String()); err != nil {
 		return nil, err
 	}
@@ -119,6 +121,7 @@ func (s *Server) register(l Log) error {
 	}
 	s.logs[l.Origin] = note.VerifierList(vs...)
 	s.limits[l.Origin] = rate.NewLimiter(logRate, logBurst)
+	s.told[l.Origin] = rate.NewLimiter(tellRate, tellBurst)
 	return nil
 }
 
@@ -239,10 +242,6 @@ func (s *Server) addTo(sub submission, keys note.Verifiers) reply {
 	if sub.old > next.size {
 		return reply{status: http.StatusBadRequest, body: "the old size is beyond the checkpoint's\n"}
 	}
-	// After the signature: who is not the log does not use up its rate.
-	if !s.limits[sub.origin].AllowN(s.cfg.Now(), 1) {
-		return reply{status: http.StatusTooManyRequests, body: fmt.Sprintf("at most %d a second\n", logRate)}
-	}
 	return s.cosign(sub, next, n)
 }
 
@@ -266,17 +265,22 @@ func (s *Server) cosign(sub submission, next head, n *note.Note) reply {
 	}
 	seen := signedBytes(n)
 	if next.size == last.size && next.root != last.root {
-		s.keepFork(log, last, seen)
+		s.keepFork(s.bounded(log, next.origin), last, seen)
 		return size
 	}
 	if !grows(last.head, next, sub.proof) {
-		log.Warn("witness refuses a consistency proof", "held", last.size)
+		s.bounded(log, next.origin).Warn("witness refuses a consistency proof", "held", last.size)
 		return reply{status: http.StatusUnprocessableEntity, body: "the consistency proof does not verify\n"}
 	}
 	now := s.cfg.Now().Unix()
 	if now < max(last.time, 1) {
-		log.Error("witness clock is behind its last cosignature", "behind", last.time-now)
+		s.bounded(log, next.origin).Error("witness clock is behind its last cosignature", "behind", last.time-now)
 		return reply{status: http.StatusServiceUnavailable, body: "clock\n"}
+	}
+	// Only what nobody could send but the log, and once, takes of its rate: a checkpoint
+	// is public, and whoever sends an old one again must not keep the log waiting.
+	if next.size > last.size && !s.limits[next.origin].AllowN(s.cfg.Now(), 1) {
+		return reply{status: http.StatusTooManyRequests, body: fmt.Sprintf("at most %d a second\n", logRate)}
 	}
 	line, err := s.sign(held{head: next, note: seen, time: now}, n.Text)
 	if err != nil {
@@ -286,8 +290,22 @@ func (s *Server) cosign(sub submission, next head, n *note.Note) reply {
 	return reply{status: http.StatusOK, body: string(line)}
 }
 
-// sign records and signs; the caller has checked, and holds the lock.
+// bounded is a logger of what strangers can bring about by sending a log's
+// checkpoints again.
+func (s *Server) bounded(log *slog.Logger, origin string) *slog.Logger {
+	if s.told[origin].Allow() {
+		return log
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// sign records and signs; the caller has checked, and holds the lock. What the state
+// says already, to the second, is not written again: anybody can ask for it, and the
+// disk is the ledger's too.
 func (s *Server) sign(h held, text string) ([]byte, error) {
+	if last, ok := s.state[h.origin]; ok && last.head == h.head && last.time == h.time {
+		return s.witness.Cosign(s.cfg.Key, h.time, []byte(text))
+	}
 	if err := point(pointChecked); err != nil {
 		return nil, err
 	}

@@ -352,28 +352,50 @@ func TestServerConcurrently(t *testing.T) {
 }
 
 func TestServerBounds(t *testing.T) {
-	l := newLog(t, "log.example/a", 1, 9)
+	l := newLog(t, "log.example/a", 1, 2*logBurst)
 	now := &clock{time.Unix(1_000_000, 0)}
 	cfg := func(c *ServerConfig) { c.Now = now.now }
 	t.Run("rate", func(t *testing.T) {
 		s := ownServer(t, l.logs(t), cfg)
 		s.limits[l.origin].SetLimit(logRate)
 		s.limits[l.origin].SetBurst(logBurst)
+		writes := 0
+		real := point
+		t.Cleanup(func() { point = real })
+		point = func(name string) error {
+			if name == pointWritten {
+				writes++
+			}
+			return real(name)
+		}
 		stranger := newLog(t, l.origin, 1, 9)
 		for range 3 * logBurst { // who is not the log takes nothing of its rate
 			if a := ask(t, s, stranger.request(t, 0, 3)); a.status != 403 {
 				t.Fatalf("%d", a.status)
 			}
 		}
-		mustCosign(t, s, l, 0, 3)
-		for range logBurst - 1 {
-			mustCosign(t, s, l, 3, 3)
+		mustCosign(t, s, l, 0, 1)
+		newest := l.request(t, 1, 1)
+		for range 3 * logBurst { // and a checkpoint is public: who sends it again does not either
+			for body, want := range map[string]int{newest: 200, l.request(t, 0, 1): 409} {
+				if a := ask(t, s, body); a.status != want {
+					t.Fatalf("sent again: %d, want %d", a.status, want)
+				}
+			}
 		}
-		if a := ask(t, s, l.request(t, 3, 3)); a.status != 429 {
+		if writes != 1 {
+			t.Errorf("the state was written %d times within a second for one size", writes)
+		}
+		size := int64(1)
+		for ; size < logBurst; size++ {
+			mustCosign(t, s, l, size, size+1)
+		}
+		if a := ask(t, s, l.request(t, size, size+1)); a.status != 429 {
 			t.Errorf("beyond the burst: %d", a.status)
 		}
 		now.t = now.t.Add(time.Second)
-		mustCosign(t, s, l, 3, 3)
+		mustCosign(t, s, l, size, size)
+		mustCosign(t, s, l, size, size+1)
 	})
 	t.Run("clock", func(t *testing.T) {
 		s := ownServer(t, l.logs(t), cfg)

@@ -15,6 +15,9 @@ import (
 
 	"qifeng/api/apitest"
 	"qifeng/evidence"
+	"qifeng/proof"
+	"qifeng/proof/timestamp"
+	"qifeng/test/tsa"
 )
 
 // BenchmarkPostRecords measures the whole way of a request into the archive,
@@ -122,10 +125,41 @@ func BenchmarkProof(b *testing.B) {
 	req := request(b, n, contract(n, "x"))
 	path := "/v1/records/" + string(req.Submissions[0].ID()) + "/proof"
 	submit(b, n, req, 10e9)
-	b.ReportAllocs()
-	for b.Loop() {
-		serveOne(b, n, http.MethodGet, path, nil, http.StatusOK)
+	get := func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			serveOne(b, n, http.MethodGet, path, nil, http.StatusOK)
+		}
 	}
+	b.Run("plain", get)
+	n.Anchors.Anchor(b)
+	b.Run("witness", get)
+	withToken(b, n)
+	b.Run("witness+token", get)
+	b.Run("companion", func(b *testing.B) {
+		size, _ := n.Ledger.SealedHead()
+		for b.Loop() {
+			serveOne(b, n, http.MethodGet, fmt.Sprintf("/v1/anchors?from=%d", size), nil, http.StatusOK)
+		}
+	})
+}
+
+// withToken has a real authority stamp the newest checkpoint.
+func withToken(b *testing.B, n *apitest.TestNode) {
+	b.Helper()
+	authority := tsa.Start(b, tsa.Config{Alg: tsa.RSA})
+	note, size, _, err := n.Ledger.Checkpoint()
+	if err != nil {
+		b.Fatal(err)
+	}
+	token, err := authority.Token(note)
+	if err != nil {
+		b.Fatal(err)
+	}
+	roots := *n.Anchors.Roots
+	roots.Timestamps = []timestamp.Authority{{Name: "tsa", Roots: [][]byte{authority.Root()}}}
+	n.Server.TrustAnchors(&roots, func(a *proof.Anchor) error { _, err := proof.VerifyAnchor(a, n.Policy, &roots); return err })
+	n.Anchors.Store(proof.Anchor{Kind: proof.AnchorRFC3161, Name: "tsa", Checkpoint: note, Receipt: token}, size)
 }
 
 // serveOne answers one request and returns the length of the answer.
@@ -138,6 +172,12 @@ func serveOne(b *testing.B, n *apitest.TestNode, method, path string, body *stri
 	}
 	for i := 0; i < len(head); i += 2 {
 		req.Header.Set(head[i], head[i+1])
+	}
+	if method == http.MethodGet { // a little of what is measured is this
+		req.Host = n.HTTP.Listener.Addr().String()
+		if err := n.ReadAs(req); err != nil {
+			b.Fatal(err)
+		}
 	}
 	w := httptest.NewRecorder()
 	n.Server.ServeHTTP(w, req)

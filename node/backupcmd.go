@@ -27,10 +27,10 @@ func (a *app) backupCmd() *cobra.Command {
 		Use:   "backup",
 		Short: "备份成员目录，节点可照常运行 · Back up a home while its node runs",
 		Long: `把一个成员目录中在新磁盘上重建同一节点所需的一切复制到文件夹：配置、创世文件、策略、成员卡、密钥、
-存证档案、查阅日志与作弊证明。链数据由其他成员保有，不复制。再次备份到同一文件夹只复制新内容；中断的备份不损坏上一份。
+存证档案、锚定回执、查阅日志与作弊证明。链数据由其他成员保有，不复制。再次备份到同一文件夹只复制新内容；中断的备份不损坏上一份。
 备份含有未加密的签名密钥：与成员目录一样保管。用 qifeng restore 恢复，切勿手工复制。
 Copies what makes the same node again on a new disk: configuration, genesis, policy, card, keys,
-the archive, the log of look-ups and fraud proofs. The chain's data is left out: the other members
+the archive, the receipts of anchors, the log of look-ups and fraud proofs. The chain's data is left out: the other members
 have it. A second backup into the same folder copies only what is new; one that is cut short leaves
 the last one usable. The backup holds the signing keys, unencrypted: keep it as safe as the home.
 Put it back with qifeng restore, never by hand.`,

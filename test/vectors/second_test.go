@@ -232,6 +232,10 @@ func withoutDetail(t *testing.T, report []byte) map[string]any {
 func TestSecondVerifierCommand(t *testing.T) {
 	run := python(t)
 	const proofs = "files/proofs/"
+	anchored := func(name string, more ...string) []string {
+		return append([]string{"--proof", "anchors/" + name + ".qifeng.json", "--policy", "anchors/policies/1.policy", "--lang", "en"}, more...)
+	}
+	const roots = "anchors/roots/2.json"
 	for _, c := range []struct {
 		name string
 		args []string
@@ -244,6 +248,21 @@ func TestSecondVerifierCommand(t *testing.T) {
 		{"no such file", []string{"files/content/none", "--proof", proofs + "valid-contract-final.qifeng.json"}, 2, ""},
 		{"unknown flag", []string{"--prove", "x"}, 2, ""},
 		{"not proved", []string{"files/content/contract.txt", "--proof", proofs + "receipt-only.qifeng.json", "--json"}, 3, `"result":"not proved"`},
+		{"anchors", anchored("valid-all", "--anchor-roots", roots), 0, "[proved] rfc3161/tsa-rsa 15 2"},
+		{"by when", anchored("valid-all", "--anchor-roots", roots), 0, "Z (rfc3161/tsa-rsa; "},
+		{"Fabric", anchored("valid-raft", "--anchor-roots", roots), 0, "[not present] fabric/fab-raft 14: this verifier does not verify receipts of Fabric"},
+		{"no anchor roots", anchored("valid-rsa"), 0, "[not present] rfc3161/tsa-rsa 0: no anchor roots were given"},
+		{"companion", anchored("valid-beside", "--anchor-roots", roots, "--anchors", "anchors/valid-beside.anchors.json"), 0, "[proved] rfc3161/tsa-rsa"},
+		{"false anchor", anchored("stamp-bit", "--anchor-roots", roots), 1, "[FAILED] anchors: rfc3161/tsa-rsa failed: token: "},
+		{"clocks", anchored("early-record", "--anchor-roots", roots), 0, "! witness/wit-a < received_at"},
+		{"false anchor, no anchor roots", anchored("stamp-bit"), 0, "VERDICT: the record is unchanged"},
+		{"a policy for the anchor roots", anchored("valid-rsa", "--anchor-roots", "anchors/policies/1.policy"), 2, "verify.py: not JSON"},
+		{"a proof for the anchor roots", anchored("valid-rsa", "--anchor-roots", "anchors/valid-rsa.qifeng.json"), 2, "verify.py: anchor roots: unknown field"},
+		{"a folder for the anchor roots", anchored("valid-rsa", "--anchor-roots", "anchors"), 2, "verify.py: "},
+		{"no such anchor roots", anchored("valid-rsa", "--anchor-roots", "none.json"), 2, "none.json"},
+		{"anchor roots for the companion", anchored("valid-rsa", "--anchors", roots), 2, "verify.py: companion file: unknown field"},
+		{"another proof's companion", anchored("unreadable-beside-size", "--anchors", "anchors/unreadable-beside-size.anchors.json"), 2,
+			"its paths begin at size 9, the proof's checkpoint has 10"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), run, append([]string{verifier2, "--policy", "files/policies/trust.policy"}, c.args...)...)
@@ -251,6 +270,9 @@ func TestSecondVerifierCommand(t *testing.T) {
 			out, _ := cmd.CombinedOutput()
 			if got := cmd.ProcessState.ExitCode(); got != c.exit {
 				t.Errorf("exit code %d, want %d\n%s", got, c.exit, out)
+			}
+			if bytes.Contains(out, []byte("Traceback")) || bytes.Contains(out, []byte("has a fault")) {
+				t.Errorf("the second verifier broke down:\n%s", out)
 			}
 			if !bytes.Contains(out, []byte(c.says)) {
 				t.Errorf("the output lacks %q:\n%s", c.says, out)

@@ -142,8 +142,7 @@ class Token:
             if self.key_id is None:
                 match = (c.issuer, c.serial) == self.name
             else:
-                value = c.extensions.get(x509.KEY_IDENTIFIER, (False, None))[1]
-                match = value is not None and der.read(value, "key identifier").octets("key identifier") == self.key_id
+                match = c.key_id == self.key_id
             if match:
                 found[c.raw] = c
         if len(found) != 1:

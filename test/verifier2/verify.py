@@ -110,6 +110,9 @@ def main():
     except (Refused, OSError) as e:
         print(f"verify.py: {e}", file=sys.stderr)
         return 2
+    except Exception as e:  # a fault of this program is no verdict: exit code 1 would be one
+        print(f"verify.py: this program has a fault: {type(e).__name__}: {e}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

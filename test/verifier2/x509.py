@@ -9,11 +9,19 @@ import hashlib
 
 import der
 import digests
+import sm2
 from canonical import NotPresent, Refused
 from signatures import openssl, pem
 
 RSA, EC, PSS, MGF1 = "1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.2.840.113549.1.1.10", "1.2.840.113549.1.1.8"
-CURVES = {"1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"}  # P-256, P-384, P-521
+# P-256, P-384, P-521 and SM2: of each the prime and b; a is -3.
+CURVES = {
+    "1.2.840.10045.3.1.7": (2**256 - 2**224 + 2**192 + 2**96 - 1, 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B),
+    "1.3.132.0.34": (2**384 - 2**128 - 2**96 + 2**32 - 1,
+                     0xB3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE8141120314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF),
+    "1.3.132.0.35": (2**521 - 1, 0x0051953EB9618E1C9A1F929A21A0B68540EEA2DA725B99B315F3B8B489918EF109E156193951EC7E937B1652C0BD3BB1BF073573DF883D2C34F1EF451FD46B503F00),
+    "1.2.156.10197.1.301": (sm2.P, sm2.B),
+}
 DIGESTS = {"2.16.840.1.101.3.4.2.1": "sha256", "2.16.840.1.101.3.4.2.2": "sha384", "2.16.840.1.101.3.4.2.3": "sha512"}
 RSA_WITH = {"1.2.840.113549.1.1.11": "sha256", "1.2.840.113549.1.1.12": "sha384", "1.2.840.113549.1.1.13": "sha512"}
 ECDSA_WITH = {"1.2.840.10045.4.3.2": "sha256", "1.2.840.10045.4.3.3": "sha384", "1.2.840.10045.4.3.4": "sha512"}
@@ -67,14 +75,21 @@ class Key:
         self.sm2 = False
         self.problem = None
         if self.oid == RSA:
-            modulus = der.read(bits, what).items(der.SEQUENCE, what).next().number(what)
+            numbers = der.read(bits, what).items(der.SEQUENCE, what)
+            modulus, exponent = numbers.next().number(what), numbers.next().number(what)
+            numbers.end()
+            _plain(parameters)
+            if modulus <= 0 or exponent <= 0:
+                raise Refused(f"{what}: an impossible RSA key")
             if not MIN_RSA <= modulus.bit_length() <= MAX_RSA:
                 self.problem = f"an RSA key of {modulus.bit_length()} bits"
         elif self.oid == EC and parameters is not None and parameters.tag == der.OID:
             curve = parameters.oid(what)
             self.sm2 = curve == SM2_CURVE
-            if curve not in CURVES and not self.sm2:
+            if curve not in CURVES:
                 self.problem = f"a key on the curve {curve}"
+            elif not _on_curve(bits, *CURVES[curve]):
+                raise Refused(f"{what}: its key is no point of the curve")
         else:
             self.problem = f"a key of the algorithm {self.oid}"
 
@@ -109,6 +124,12 @@ class Key:
         ok, said = openssl(["dgst", "-" + name, *options, "-verify", "key", "-signature", "sig", "message"],
                            key=pem("PUBLIC KEY", self.raw), message=message, sig=sig)
         return None if ok and b"Verified OK" in said else "a false signature"
+
+
+def _on_curve(point, p, b):
+    size = (p.bit_length() + 7) // 8
+    x, y = int.from_bytes(point[1:1 + size], "big"), int.from_bytes(point[1 + size:], "big")
+    return point[:1] == b"\x04" and len(point) == 1 + 2 * size and x < p and y < p and (y * y - x * x * x + 3 * x - b) % p == 0
 
 
 def _pss(parameters):
@@ -152,6 +173,7 @@ class Certificate:
         outer.end()
         items = tbs.items(der.SEQUENCE, what)
         version = items.optional(0xA0)
+        self.key_id = None
         self.version = version.one(0xA0, what).number(what) + 1 if version else 1
         self.serial = items.next().number(what)
         if items.next().raw != self.signed_with.raw:
@@ -166,7 +188,10 @@ class Certificate:
             items.optional(tag)
         last = items.optional(0xA3)
         items.end()
-        self.extensions = extensions(last.inner[0], what) if last and last.inner else {}
+        self.extensions = extensions(last.one(0xA3, what), what) if last else {}
+        if KEY_IDENTIFIER in self.extensions:
+            self.key_id = der.read(self.extensions[KEY_IDENTIFIER][1], what).octets(what)
+        self.is_ca(), self.usages(), self.purposes(), self.points()  # what cannot be read is refused now
 
     def taken(self):
         """Whether its key and its signature are of algorithms that time-stamps may have."""

@@ -178,7 +178,7 @@ func buildChain(signer *smx509.Certificate, certificates, roots []*smx509.Certif
 	for _, c := range roots {
 		pins.AddCert(c)
 	}
-	for _, c := range certificates {
+	for _, c := range below(roots, certificates) {
 		others.AddCert(c)
 	}
 	// The library takes the zero time for now.
@@ -203,6 +203,27 @@ func buildChain(signer *smx509.Certificate, certificates, roots []*smx509.Certif
 		}
 	}
 	return nil, first
+}
+
+// below returns those of a token's certificates that are CAs' and that a pinned root issued, or one of
+// them. No other can stand in a chain, and the library, which looks for chains from the signer upwards,
+// follows others for seconds before it finds that they lead nowhere: whoever made them chose how many
+// ways there are, how dear each signature is, and how many names each has compared with how many.
+func below(roots, certificates []*smx509.Certificate) []*smx509.Certificate {
+	rest := slices.DeleteFunc(slices.Clone(certificates), func(c *smx509.Certificate) bool {
+		return !c.BasicConstraintsValid || !c.IsCA || slices.ContainsFunc(roots, c.Equal)
+	})
+	issuers := slices.Clone(roots)
+	for i := 0; i < len(issuers); i++ {
+		rest = slices.DeleteFunc(rest, func(c *smx509.Certificate) bool {
+			issued := bytes.Equal(c.RawIssuer, issuers[i].RawSubject) && c.CheckSignatureFrom(issuers[i]) == nil
+			if issued {
+				issuers = append(issuers, c)
+			}
+			return issued
+		})
+	}
+	return issuers[len(roots):]
 }
 
 // checkChain has the second library look at what the first has found, and refuses algorithms that are

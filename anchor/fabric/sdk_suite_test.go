@@ -49,6 +49,30 @@ func TestSDK(t *testing.T) {
 	t.Run("killed", func(t *testing.T) { testSDKKilled(t, n, newChain(t, "killed"), program, pinned) })
 }
 
+// Of four orderers that sign blocks together one dies: the SDK goes on to another
+// one, and the receipt carries the quorum's signatures.
+func TestSDKBFT(t *testing.T) {
+	n := fabricnet.Start(t, fabricnet.Options{BFT: true, LowS: true})
+	pinned := roots(t, n, connect(t, n, n.Org1(), ""))
+	chain := anchortest.NewChain(t, "bft")
+	admit(t, n, chain)
+	net := sdkOf(t, n, sdkProgram(t), "")
+	a := mustNew(t, net, pinned)
+	for i := range 4 {
+		if i == 1 {
+			n.Kill(t, "orderer4")
+		}
+		cp := chain.At(t, chain.Grow(3))
+		began := time.Now()
+		e := eventually(t, a, chain, cp, pinned)
+		t.Logf("block %d after %v, orderers %v", e.Block, time.Since(began), e.Orderers)
+		if len(e.Orderers) < 3 {
+			t.Errorf("size %d: %d of four orderers signed the block", cp.Size, len(e.Orderers))
+		}
+		once(t, net, n, cp)
+	}
+}
+
 func channelText(t *testing.T, c *fabric.Channel) string {
 	t.Helper()
 	b, err := (&proof.AnchorRoots{Chain: "demo-00000000", Fabric: []fabric.Channel{*c}}).Marshal()

@@ -89,7 +89,7 @@ func TestSecondVerifierStamps(t *testing.T) {
 			}
 			continue
 		}
-		if same(t, c.Name, a.Anchors[i], exit, want); t.Failed() {
+		if !same(t, c.Name, a.Anchors[i], exit, want) {
 			t.Logf("%s: the first says: %s", c.Name, first.Detail.EN)
 		}
 	}
@@ -213,6 +213,8 @@ func stampTrials(now time.Time) []stampTrial {
 		spec("among the certificates something else", func(s *tsa.Spec) { s.Certificates = append(s.Certificates, []byte{0xa1, 0}) }),
 		spec("among the certificates none", func(s *tsa.Spec) { s.Certificates = append(s.Certificates, []byte{0x30, 0}) }),
 		token("name of another", func(c *tsa.Chain, s *tsa.Spec) { s.Name = c.Root.Certificate.RawSubject }),
+		token("PSS, name of another", func(c *tsa.Chain, s *tsa.Spec) { s.PSS, s.Name = true, c.Root.Certificate.RawSubject }),
+		token("signer by key, name of another", func(c *tsa.Chain, s *tsa.Spec) { s.KeyID, s.Name = true, c.Root.Certificate.RawSubject }),
 		token("signed with another key", func(c *tsa.Chain, s *tsa.Spec) {
 			s.Signer = &tsa.Entity{Certificate: c.Signer.Certificate, Key: c.Intermediate.Key}
 		}),

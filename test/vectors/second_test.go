@@ -174,21 +174,25 @@ func compareAnchors(t *testing.T, a *answers) {
 	}
 }
 
-func same(t *testing.T, name string, got answer, exit int, want []byte) {
+// same compares an answer with an exit code and a report, but for free text.
+func same(t *testing.T, name string, got answer, exit int, want []byte) bool {
 	t.Helper()
 	if got.Exit != exit {
 		t.Errorf("%s: the second verifier ends with exit code %d, want %d\n%s", name, got.Exit, exit, got.Report)
-		return
+		return false
 	}
 	if exit == 2 {
 		if string(got.Report) != "null" {
 			t.Errorf("%s: a report with exit code 2: %s", name, got.Report)
+			return false
 		}
-		return
+		return true
 	}
 	if want, got := withoutDetail(t, want), withoutDetail(t, got.Report); !reflect.DeepEqual(got, want) {
 		t.Errorf("%s: the reports differ:\nfirst:  %v\nsecond: %v", name, want, got)
+		return false
 	}
+	return true
 }
 
 // unjudged is what a verifier ends with that does not verify the one receipt of

@@ -67,3 +67,8 @@ func (c *Conflict) Unwrap() error { return c.Err }
 // ErrRefused is wrapped by an error that only an operator can mend: a key that
 // is not registered, an organisation that may not write.
 var ErrRefused = errors.New("refused")
+
+// ErrSpent is wrapped by an error over a receipt that was given and is of no use.
+// The next one may have to be paid for too, so it is asked for at the cadence and
+// no sooner.
+var ErrSpent = errors.New("a receipt was given and cannot be used")

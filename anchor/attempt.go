@@ -156,38 +156,52 @@ func (w *worker) attempt(ctx context.Context, k *known, cp Checkpoint) pause {
 
 // bring makes steps 1 to 6.
 func (w *worker) bring(ctx context.Context, k *known, cp Checkpoint) error {
-	if err := w.grows(k, cp); err != nil {
-		return err
-	}
-	if k.pending == nil || !bytes.Equal(k.pending.note, cp.Note) {
-		if err := w.s.store.putPending(w.name, &pending{size: cp.Size, since: w.s.cfg.Now(), note: cp.Note}); err != nil {
+	r, err := w.unstored, error(nil)
+	if r == nil || !bytes.HasPrefix(r.Note, cp.Note) {
+		if r, err = w.receive(ctx, k, cp); err != nil {
 			return err
 		}
-		w.update(func(st *Status) { st.Pending = cp.Size })
 	}
-	got, err := w.put(ctx, cp)
-	if err != nil {
-		return err
-	}
-	if err := point(pointAnswered); err != nil {
-		return err
-	}
-	r, err := w.verify(cp, got)
-	if err != nil {
-		return fmt.Errorf("the receipt does not verify: %w", err)
-	}
+	r.previous = 0
 	if k.newest != nil {
 		r.previous = k.newest.Size
 	}
+	w.unstored = r
 	if err := w.s.store.putReceipt(r); err != nil {
 		return err
 	}
+	w.unstored = nil
 	w.log.Debug("a checkpoint is anchored", "size", r.Size)
 	w.update(func(st *Status) {
 		st.Size, st.StoredAt, st.Time = r.Size, r.StoredAt, r.Time
 		st.Pending, st.Attempts, st.LastError, st.Hanging = 0, 0, "", false
 	})
 	return nil
+}
+
+// receive makes steps 1 to 4.
+func (w *worker) receive(ctx context.Context, k *known, cp Checkpoint) (*receipt, error) {
+	if err := w.grows(k, cp); err != nil {
+		return nil, err
+	}
+	if k.pending == nil || !bytes.Equal(k.pending.note, cp.Note) {
+		if err := w.s.store.putPending(w.name, &pending{size: cp.Size, since: w.s.cfg.Now(), note: cp.Note}); err != nil {
+			return nil, err
+		}
+		w.update(func(st *Status) { st.Pending = cp.Size })
+	}
+	got, err := w.put(ctx, cp)
+	if err != nil {
+		return nil, err
+	}
+	if err := point(pointAnswered); err != nil {
+		return nil, err
+	}
+	r, err := w.verify(cp, got)
+	if err != nil {
+		return nil, fmt.Errorf("the receipt does not verify: %w: %w", ErrSpent, err)
+	}
+	return r, nil
 }
 
 // verify judges a receipt as a court would, and by what was asked for.
@@ -209,9 +223,8 @@ func (w *worker) verify(cp Checkpoint, got Receipt) (*receipt, error) {
 
 // put asks the witness. A call that has not returned well after its deadline is
 // said to hang, and is waited for: with a second one beside it nobody would know
-// which of them the witness has heard. The end of the service waits for the grace
-// alone and leaves it to the end of the process; what it returns then is not
-// looked at.
+// which of them the witness has heard. The end of the service waits for a moment
+// and leaves it to the end of the process; what it returns then is not looked at.
 func (w *worker) put(ctx context.Context, cp Checkpoint) (Receipt, error) {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, w.limit)
@@ -229,6 +242,8 @@ func (w *worker) put(ctx context.Context, cp Checkpoint) (Receipt, error) {
 	select {
 	case a := <-done:
 		return a.receipt, a.err
+	case <-ctx.Done():
+		return lastWord(ctx, done)
 	case <-patience.C:
 	}
 	text := fmt.Sprintf("a call for size %d has not returned %v after its deadline; no other is made until it does", cp.Size, grace)
@@ -239,6 +254,19 @@ func (w *worker) put(ctx context.Context, cp Checkpoint) (Receipt, error) {
 	case a := <-done:
 		return a.receipt, a.err
 	case <-ctx.Done():
+		return lastWord(ctx, done)
+	}
+}
+
+// lastWord waits for a call when the service ends: a receipt that comes now is
+// one that need not be asked for again.
+func lastWord(ctx context.Context, done <-chan answer) (Receipt, error) {
+	t := time.NewTimer(endGrace)
+	defer t.Stop()
+	select {
+	case a := <-done:
+		return a.receipt, a.err
+	case <-t.C:
 		return Receipt{}, context.Cause(ctx)
 	}
 }

@@ -12,6 +12,9 @@ var Points = points
 // Grace is how long a call is waited for after its deadline.
 const Grace time.Duration = grace
 
+// PointVerified is the place before a receipt is written.
+const PointVerified = pointVerified
+
 // SetPoint makes f the places of faults.
 func SetPoint(f func(string) error) { point = f }
 

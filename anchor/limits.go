@@ -22,10 +22,14 @@ const (
 	// logEvery is how often a failure that lasts is logged: status has it all the
 	// time, and a log of an outage over the weekend must not bury all else.
 	logEvery = 10 * time.Minute
-	// grace is how long after its deadline, or after the end of the service, a
-	// call is waited for before it is said to hang. A driver has then only to
-	// notice that its context is done.
+	// grace is how long after its deadline a call is waited for before it is said to
+	// hang. A driver has then only to notice that its context is done.
 	grace = 5 * time.Second
+	// endGrace and closeGrace are how long the end of the service waits for a call
+	// that does not notice it, and then for the drivers to close: a node stops within
+	// five seconds, however many of its anchors hang.
+	endGrace   = 1500 * time.Millisecond
+	closeGrace = 3 * time.Second
 
 	// maxNames bounds the anchors of a node; a proof file carries 8 receipts, a
 	// companion file 32.

@@ -40,6 +40,7 @@ type outside struct {
 	cut      bool          // the next statement is taken and the answer lost
 	hanging  chan struct{} // no answer until it is closed
 	deaf     bool          // hanging ignores the context too
+	stuck    chan struct{} // Close does not return until it is closed
 	refuse   error         // said instead of an answer
 	spoil    func(*anchor.Receipt)
 	panicked bool
@@ -55,7 +56,16 @@ func newOutside(t testing.TB, name string) *outside {
 }
 
 func (o *outside) Kind() proof.AnchorKind { return proof.AnchorWitness }
-func (o *outside) Close() error           { return nil }
+
+func (o *outside) Close() error {
+	o.mu.Lock()
+	stuck := o.stuck
+	o.mu.Unlock()
+	if stuck != nil {
+		<-stuck
+	}
+	return nil
+}
 
 func (o *outside) set(f func(*outside)) {
 	o.mu.Lock()

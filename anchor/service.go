@@ -152,8 +152,8 @@ func (s *Service) worker(name string) *worker {
 	return nil
 }
 
-// Run anchors until ctx is done. It then waits for the calls in flight, but not
-// beyond a grace for one that hangs. It is called once.
+// Run anchors until ctx is done. It then waits for the calls in flight, but only
+// a moment for one that hangs. It is called once.
 func (s *Service) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, w := range s.workers {
@@ -164,12 +164,16 @@ func (s *Service) Run(ctx context.Context) {
 
 // Close closes the anchors and the store; after Run has returned.
 func (s *Service) Close() error {
-	var errs []error
-	for _, w := range s.workers {
-		if err := w.close(); err != nil {
-			errs = append(errs, fmt.Errorf("closing anchor %s: %w", w.name, err))
-		}
+	errs := make([]error, len(s.workers))
+	var all sync.WaitGroup
+	for i, w := range s.workers { // all at once: each may take as long as it is let
+		all.Go(func() {
+			if err := w.close(); err != nil {
+				errs[i] = fmt.Errorf("closing anchor %s: %w", w.name, err)
+			}
+		})
 	}
+	all.Wait()
 	return errors.Join(append(errs, s.store.close())...)
 }
 

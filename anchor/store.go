@@ -147,8 +147,16 @@ func (s *store) close() error {
 	return s.shut()
 }
 
-// settle finds out what a failed write has left.
+// settle finds out what a failed write has left. Where nothing failed it waits for
+// nobody: a lock for writing would have every reader, proofs among them, wait for
+// the writes of others on a slow disk.
 func (s *store) settle() error {
+	s.mu.RLock()
+	well := s.db != nil && !s.failed && !s.closed
+	s.mu.RUnlock()
+	if well {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/opt"
@@ -348,5 +349,43 @@ func TestWriteFails(t *testing.T) {
 	}
 	if _, err := s.newest("a-1"); !errors.Is(err, errClosed) {
 		t.Errorf("reading after close: %v", err)
+	}
+}
+
+// Who reads a receipt waits for no write, nor for who looks whether one has failed.
+func TestReadsBesideSlowWrite(t *testing.T) {
+	s := opened(t, filled(t))
+	t.Cleanup(func() { point = func(string) error { return nil } })
+	syncing, slow := make(chan struct{}), make(chan struct{})
+	point = func(name string) error {
+		if name == pointStored {
+			close(syncing)
+			<-slow
+		}
+		return nil
+	}
+	written := make(chan error, 1)
+	go func() { written <- s.putReceipt(filler("a-1", 50)) }()
+	<-syncing
+	read := make(chan error, 2)
+	go func() { read <- s.settle() }()
+	go func() {
+		time.Sleep(50 * time.Millisecond) // after the other
+		_, err := s.covering("a-2", 1)
+		read <- err
+	}()
+	for range 2 {
+		select {
+		case err := <-read:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Error("a reader waits for the write")
+		}
+	}
+	close(slow)
+	if err := <-written; err != nil {
+		t.Error(err)
 	}
 }

@@ -28,7 +28,10 @@ type worker struct {
 	next    time.Time     // no attempt before
 	backoff time.Duration // after the last failure; 0 after a receipt
 	unkept  *storedAlarm  // an alarm that could not be written yet
-	told    time.Time     // when a failure was logged last
+	// unstored is a receipt that could not be written yet: it may have been paid for,
+	// and is not asked for again while its checkpoint is the one to put.
+	unstored *receipt
+	told     time.Time // when a failure was logged last
 
 	mu     sync.Mutex // guards what follows
 	status Status
@@ -191,7 +194,8 @@ func (w *worker) waiting(wait time.Duration) pause {
 
 // failed notes a failure, and waits: a second, then twice as long each time, up
 // to the cadence; half of it by chance, so that those who lost one witness do not
-// come back together. Where no repetition helps it is the whole cadence at once.
+// come back together. Where no repetition helps it is half the cadence or more
+// at once, and all of it where a receipt was wasted.
 func (w *worker) failed(err error, size uint64, took time.Duration) pause {
 	text := clip(err.Error())
 	level := slog.LevelDebug
@@ -206,6 +210,9 @@ func (w *worker) failed(err error, size uint64, took time.Duration) pause {
 		w.backoff = w.every
 	}
 	wait := w.backoff/2 + rand.N(w.backoff/2+1)
+	if errors.Is(err, ErrSpent) {
+		w.backoff, wait = w.every, w.every
+	}
 	w.next = time.Now().Add(wait)
 	return w.waiting(wait)
 }
@@ -247,7 +254,7 @@ func (w *worker) resume() {
 func (w *worker) close() error {
 	done := make(chan error, 1)
 	go func() { done <- w.anchor.Close() }()
-	t := time.NewTimer(grace)
+	t := time.NewTimer(closeGrace)
 	defer t.Stop()
 	select {
 	case err := <-done:

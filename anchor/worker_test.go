@@ -156,32 +156,99 @@ func TestHangs(t *testing.T) {
 	})
 }
 
+// The node has five seconds, however many of its anchors hang.
 func TestStopWhileHanging(t *testing.T) {
 	for _, deaf := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			l := newLife(t, "one")
-			o := l.outside[0]
-			o.hang(deaf)
-			l.start()
-			time.Sleep(time.Second)
-			began := time.Now()
-			l.cancel()
-			<-l.done
-			if took := time.Since(began); took > anchor.Grace {
-				t.Errorf("deaf=%v: Run returned after %v", deaf, took)
-			}
-			if err := l.Close(); err != nil {
-				t.Error(err)
-			}
-			o.goOn()
-			time.Sleep(2 * time.Second)
-			l.start()
-			synctest.Wait()
-			equal(t, "the next life", l.receipts("one"), []uint64{1})
-			l.stop()
-			l.honest()
-		})
+		for _, after := range []time.Duration{time.Second, 12 * time.Second, time.Minute} { // within the deadline, the grace, and beyond
+			synctest.Test(t, func(t *testing.T) {
+				l := newLife(t, "one", "two", "three", "four", "five", "six", "seven", "eight")
+				stuck := make(chan struct{})
+				for _, o := range l.outside {
+					o.hang(deaf)
+					if deaf {
+						o.set(func(o *outside) { o.stuck = stuck })
+					}
+				}
+				l.start()
+				time.Sleep(after)
+				began := time.Now()
+				l.cancel()
+				<-l.done
+				if err := l.Close(); (err != nil) != deaf {
+					t.Errorf("deaf=%v: %v", deaf, err)
+				}
+				if took := time.Since(began); took > 4600*time.Millisecond {
+					t.Errorf("deaf=%v, %v after the start: it took %v", deaf, after, took)
+				}
+				close(stuck)
+				for _, o := range l.outside {
+					o.goOn()
+				}
+				time.Sleep(2 * time.Second)
+				l.start()
+				synctest.Wait()
+				equal(t, "the next life", l.receipts("one"), []uint64{1})
+				l.stop()
+				l.honest()
+			})
+		}
 	}
+}
+
+// An authority charges by the token: one that is of no use is not followed by
+// another sooner than a good one would be.
+func TestWastedReceipts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "one")
+		o := l.outside[0]
+		o.set(func(o *outside) { o.spoil = func(r *anchor.Receipt) { r.Note[len(r.Note)-5] ^= 1 } })
+		l.start()
+		defer l.stop()
+		time.Sleep(10*l.every + time.Second)
+		synctest.Wait()
+		if n := len(o.puts); n < 10 || n > 11 {
+			t.Errorf("%d receipts asked for in ten cadences", n)
+		}
+		if st := l.of("one"); !strings.Contains(st.LastError, "cannot be used") {
+			t.Errorf("status: %+v", st)
+		}
+		o.set(func(o *outside) { o.spoil = nil })
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "afterwards", l.receipts("one"), []uint64{1})
+	})
+}
+
+// A receipt that cannot be written for some minutes is kept, not asked for again.
+func TestUnwritableReceipt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, "one")
+		failing := true
+		defer anchor.SetPoint(func(string) error { return nil })
+		anchor.SetPoint(func(name string) error {
+			if failing && name == anchor.PointVerified {
+				return errors.New("no space left on device")
+			}
+			return nil
+		})
+		l.start()
+		defer l.stop()
+		time.Sleep(5 * l.every)
+		synctest.Wait()
+		if st := l.of("one"); !strings.Contains(st.LastError, "no space left") || st.Size != 0 || st.Pending != 1 {
+			t.Errorf("status: %+v", st)
+		}
+		failing = false
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "when there is room again", l.receipts("one"), []uint64{1})
+		equal(t, "receipts asked for", l.outside[0].puts, []uint64{1})
+		l.chain.Grow(1)
+		time.Sleep(l.every)
+		synctest.Wait()
+		equal(t, "and the next", l.receipts("one"), []uint64{1, 2})
+		l.honest()
+	})
 }
 
 func TestPanic(t *testing.T) {

@@ -217,6 +217,14 @@ func (c *Client) stamp(ctx context.Context, note []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if token, err = c.judge(ctx, token, note, nonce, before, after); err != nil {
+		return nil, fmt.Errorf("%w: %w", anchor.ErrSpent, err) // authorities charge by the token
+	}
+	return token, nil
+}
+
+// judge verifies a token that was granted, and adds what may be had of lists.
+func (c *Client) judge(ctx context.Context, token, note []byte, nonce *big.Int, before, after time.Time) ([]byte, error) {
 	t, err := timestamp.Verify(token, note, &c.cfg.Authority)
 	if err != nil {
 		return nil, refuseRevoked(err)

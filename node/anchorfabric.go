@@ -47,7 +47,7 @@ func fabricDriver(h home, name string, c *AnchorConfig, roots *proof.AnchorRoots
 
 // fabricPin reads from the network what the anchor roots pin of a channel. The
 // notes say what they leave out.
-func fabricPin(ctx context.Context, h home, name string, c *AnchorConfig, log *slog.Logger) (pinned *fabric.Channel, notes []string, err error) {
+func fabricPin(ctx context.Context, h home, name string, c *AnchorConfig, log *slog.Logger) (pinned *fabric.Channel, notes []proof.Words, err error) {
 	n, err := fabricNetwork(h, c, log)
 	if err != nil {
 		return nil, nil, err

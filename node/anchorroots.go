@@ -107,7 +107,7 @@ func kept[T any](now, old []T, name func(T) string, gone func(string) bool) []T 
 }
 
 // printChannel says what is pinned of a channel: the network's own word.
-func (a *app) printChannel(name string, c *fabric.Channel, notes []string) {
+func (a *app) printChannel(name string, c *fabric.Channel, notes []proof.Words) {
 	fmt.Fprintf(a.out, "%s  fabric   %s / %s\n", name, c.Channel, c.Chaincode)
 	a.say("  需 %d 个组织背书：%s", "  %d organisations must endorse: %s", c.Endorsements, mspNames(c.Organisations))
 	for _, o := range c.Organisations {
@@ -115,7 +115,7 @@ func (a *app) printChannel(name string, c *fabric.Channel, notes []string) {
 	}
 	a.say("  排序节点：%s，需 %d 个签名，BFT 共识节点 %d 个", "  orderers: %s, %d signatures needed, %d BFT consenters", mspNames(c.Orderers.Organisations), c.Orderers.Signatures, len(c.Orderers.Consenters))
 	for _, n := range notes {
-		a.say("  注意：%s", "  NOTE: %s", n)
+		fmt.Fprintln(a.out, a.lang.T("  注意："+n.ZH, "  NOTE: "+n.EN))
 	}
 	a.say("  以上读自网络，未经签名：请与其他成员核对", "  this was read from the network and nobody has signed it: compare it with the other members")
 }

@@ -88,7 +88,8 @@ func (d *distiller) fewest(rule *common.SignaturePolicyEnvelope) (int, error) {
 			return 0, errors.New("it is met by nobody's signature")
 		}
 		if n != binomial(len(names), k) || len(names) != len(d.channel.Organisations) {
-			d.note("the endorsement policy names organisations (%s): the pinned form counts any %d of the channel's", strings.Join(names, ", "), k)
+			d.note("背书策略指明了组织（%s）：固定的形式计通道内任意 %d 个组织",
+				"the endorsement policy names organisations (%s): the pinned form counts any %d of the channel's", strings.Join(names, ", "), k)
 		}
 		return k, nil
 	}

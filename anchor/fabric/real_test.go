@@ -61,7 +61,7 @@ func roots(t testing.TB, n *fabricnet.Net, net Network) *fabric.Channel {
 		t.Fatal(err)
 	}
 	for _, s := range notes {
-		t.Log(s)
+		t.Log(s.EN)
 	}
 	return c
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hyperledger/fabric-protos-go-apiv2/peer/lifecycle"
 	"google.golang.org/protobuf/proto"
 
+	"qifeng/proof"
 	"qifeng/proof/fabric"
 )
 
@@ -23,7 +24,7 @@ import (
 // peer, and makes of them what a verifier pins. Nobody has signed it for us: an
 // operator compares the fingerprint of the result with other members' before it is
 // used. The notes say in plain words what the pinned form leaves out.
-func Roots(ctx context.Context, n Network, name, channel, chaincode string) (*fabric.Channel, []string, error) {
+func Roots(ctx context.Context, n Network, name, channel, chaincode string) (*fabric.Channel, []proof.Words, error) {
 	b, err := n.Evaluate(ctx, "cscc", []byte("GetConfigBlock"), []byte(channel))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the configuration of channel %s: %w", channel, err)
@@ -93,16 +94,17 @@ func configOf(block []byte) (*common.ConfigGroup, error) {
 // distiller collects what is pinned, and notes on what is not.
 type distiller struct {
 	channel *fabric.Channel
-	notes   []string
+	notes   []proof.Words
 }
 
-func (d *distiller) note(format string, args ...any) {
-	d.notes = append(d.notes, fmt.Sprintf(format, args...))
+// note adds a note; both formats take the same arguments.
+func (d *distiller) note(zh, en string, args ...any) {
+	d.notes = append(d.notes, proof.Words{ZH: fmt.Sprintf(zh, args...), EN: fmt.Sprintf(en, args...)})
 }
 
 // distil makes a pinned channel of a configuration and of the chaincode's
 // endorsement policy as the definition holds it.
-func distil(config *common.ConfigGroup, parameter []byte, name, channel, chaincode string) (*fabric.Channel, []string, error) {
+func distil(config *common.ConfigGroup, parameter []byte, name, channel, chaincode string) (*fabric.Channel, []proof.Words, error) {
 	d := &distiller{channel: &fabric.Channel{Name: name, Channel: channel, Chaincode: chaincode}}
 	application, orderers := config.Groups["Application"], config.Groups["Orderer"]
 	if application == nil || orderers == nil {
@@ -116,7 +118,8 @@ func distil(config *common.ConfigGroup, parameter []byte, name, channel, chainco
 		return nil, nil, fmt.Errorf("the endorsement policy of chaincode %s: %w", chaincode, err)
 	}
 	if d.channel.Endorsements == 1 && len(d.channel.Organisations) > 1 {
-		d.note("the endorsement policy is met by one organisation alone: a receipt proves that organisation's word")
+		d.note("一个组织背书即满足策略：回执只证明该组织的陈述",
+			"the endorsement policy is met by one organisation alone: a receipt proves that organisation's word")
 	}
 	if err := d.orderers(orderers); err != nil {
 		return nil, nil, fmt.Errorf("the orderers: %w", err)
@@ -133,7 +136,8 @@ func (d *distiller) organisations(group *common.ConfigGroup, role string) ([]fab
 			return nil, fmt.Errorf("organisation %s: %w", key, err)
 		}
 		if conf.Type != 0 {
-			d.note("organisation %s signs with Idemix and is not pinned: its endorsements count for nothing", key)
+			d.note("组织 %s 以 Idemix 签名，不予固定：其背书不计",
+				"organisation %s signs with Idemix and is not pinned: its endorsements count for nothing", key)
 			continue
 		}
 		var m msp.FabricMSPConfig
@@ -163,14 +167,16 @@ func (d *distiller) organisation(m *msp.FabricMSPConfig, role string) (*fabric.O
 		return nil, fmt.Errorf("it signs over %s; receipts are verified over SHA-256 only", h)
 	}
 	if len(m.RevocationList) > 0 {
-		d.note("%s revokes certificates: the pinned form has no lists, so a receipt endorsed by a revoked one verifies", m.Name)
+		d.note("%s 有吊销的证书：固定的形式不含吊销列表，由已吊销证书背书的回执仍会通过验证",
+			"%s revokes certificates: the pinned form has no lists, so a receipt endorsed by a revoked one verifies", m.Name)
 	}
 	if len(m.OrganizationalUnitIdentifiers) > 0 {
-		d.note("%s admits only some organisational units: the pinned form takes every certificate of its CAs", m.Name)
+		d.note("%s 只接纳某些组织单元：固定的形式接受其各 CA 的每张证书",
+			"%s admits only some organisational units: the pinned form takes every certificate of its CAs", m.Name)
 	}
 	ous := m.GetFabricNodeOus()
 	if !ous.GetEnable() {
-		d.note("%s gives its certificates no roles: any of its certificates counts as a %s's", m.Name, role)
+		d.note("%s 的证书不分角色：其任何证书都算作 %s 的", "%s gives its certificates no roles: any of its certificates counts as a %s's", m.Name, role)
 		return o, nil
 	}
 	id := ous.GetPeerOuIdentifier()
@@ -179,12 +185,14 @@ func (d *distiller) organisation(m *msp.FabricMSPConfig, role string) (*fabric.O
 	}
 	switch {
 	case id == nil:
-		d.note("%s gives no role to its %ss: any of its certificates counts as one's", m.Name, role)
+		d.note("%s 未给 %s 设角色：其任何证书都算作此角色",
+			"%s gives no role to its %ss: any of its certificates counts as one's", m.Name, role)
 		return o, nil
 	case id.OrganizationalUnitIdentifier != role:
 		return nil, fmt.Errorf("it calls the role of a %s %q; only Fabric's usual names can be pinned", role, id.OrganizationalUnitIdentifier)
 	case len(id.Certificate) > 0 && len(m.RootCerts)+len(m.IntermediateCerts) > 1:
-		d.note("%s ties the role of a %s to one of its CAs: the pinned form takes it from each of them", m.Name, role)
+		d.note("%s 把 %s 角色限于其一个 CA：固定的形式接受其每个 CA 的",
+			"%s ties the role of a %s to one of its CAs: the pinned form takes it from each of them", m.Name, role)
 	}
 	o.NodeOUs = true
 	return o, nil
@@ -217,7 +225,8 @@ func (d *distiller) orderers(group *common.ConfigGroup) error {
 	case "BFT":
 	case "etcdraft", "kafka", "solo":
 		o.Signatures = 1
-		d.note("the orderers run %s: one of them alone makes a block, and a receipt carries its signature only", kind.Type)
+		d.note("排序节点运行 %s：其中一个即可独自出块，回执只带它的签名",
+			"the orderers run %s: one of them alone makes a block, and a receipt carries its signature only", kind.Type)
 		return nil
 	default:
 		return fmt.Errorf("they agree by %q, which is not known", kind.Type)

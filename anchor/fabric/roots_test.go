@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/hyperledger/fabric-protos-go-apiv2/common"
 	"github.com/hyperledger/fabric-protos-go-apiv2/msp"
@@ -206,7 +207,14 @@ func TestRoots(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Endorsements != c.count || !strings.Contains(strings.Join(notes, "\n"), c.says) {
+			var said []string
+			for _, n := range notes {
+				said = append(said, n.EN)
+				if strings.Contains(n.ZH+n.EN, "%!") || !strings.ContainsFunc(n.ZH, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
+					t.Errorf("a note: %q", n)
+				}
+			}
+			if got.Endorsements != c.count || !strings.Contains(strings.Join(said, "\n"), c.says) {
 				t.Errorf("%d endorsements, notes %q", got.Endorsements, notes)
 			}
 		})

@@ -310,6 +310,15 @@ func (o *outside) verifyOffline(records []submitted, began, ended time.Time) {
 	for _, m := range members {
 		o.stop(m)
 	}
+	o.eventually(10*time.Second, "no driver program outlives its node, killed or stopped", func() error {
+		links, _ := filepath.Glob("/proc/[0-9]*/exe")
+		for _, l := range links {
+			if path, err := os.Readlink(l); err == nil && path == sdkdriver.Path(o.t) {
+				return fmt.Errorf("%s is one", filepath.Dir(l))
+			}
+		}
+		return nil
+	})
 	o.fabric.StopAll(o.t)
 	o.tsa.Down()
 	o.lite.Stop()

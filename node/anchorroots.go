@@ -1,11 +1,13 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -81,6 +83,10 @@ func (a *app) keepRoots(r *proof.AnchorRoots, path string, cfg *Config) error {
 	if old.Roots.Chain != r.Chain {
 		return usagef("%s is of chain %s, this home of %s: move it away", path, old.Roots.Chain, r.Chain)
 	}
+	for _, name := range lostRoots(r, old.Roots) {
+		a.say("  注意：%s 原先固定的内容被替换，依其签发的回执将不再通过验证；法院须保留原文件。若见证更换了根、密钥或组织，请为其另起名称（时间戳机构换根：把新根追加到 roots，勿删旧根）",
+			"  NOTE: what was pinned for %s is replaced: receipts under it will not verify any more, and courts must keep the file of before. Where the witness has new roots, keys or organisations give it a new name (an authority's new root: add it to the file roots, and leave the old one there)", name)
+	}
 	gone := func(name string) bool {
 		_, configured := cfg.Anchor[name]
 		if !configured {
@@ -92,6 +98,32 @@ func (a *app) keepRoots(r *proof.AnchorRoots, path string, cfg *Config) error {
 	r.Witnesses = kept(r.Witnesses, old.Roots.Witnesses, func(w proof.NamedWitness) string { return w.Name }, gone)
 	r.Fabric = kept(r.Fabric, old.Roots.Fabric, func(c fabric.Channel) string { return c.Name }, gone)
 	return nil
+}
+
+// lostRoots names the anchors of which the file of before pins what the new one
+// does not.
+func lostRoots(now, old *proof.AnchorRoots) (names []string) {
+	for _, o := range old.Timestamps {
+		for _, n := range now.Timestamps {
+			has := func(der []byte) bool {
+				return slices.ContainsFunc(n.Roots, func(r []byte) bool { return bytes.Equal(r, der) })
+			}
+			if n.Name == o.Name && slices.ContainsFunc(o.Roots, func(der []byte) bool { return !has(der) }) {
+				names = append(names, o.Name)
+			}
+		}
+	}
+	for _, o := range old.Witnesses {
+		if slices.ContainsFunc(now.Witnesses, func(n proof.NamedWitness) bool { return n.Name == o.Name && n != o }) {
+			names = append(names, o.Name)
+		}
+	}
+	for _, o := range old.Fabric {
+		if slices.ContainsFunc(now.Fabric, func(n fabric.Channel) bool { return n.Name == o.Name && !reflect.DeepEqual(n, o) }) {
+			names = append(names, o.Name)
+		}
+	}
+	return names
 }
 
 // kept adds to a list what of an older one is gone from the configuration, in the

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math"
@@ -52,7 +53,7 @@ func (o *Orderers) check() error {
 		return fmt.Errorf("%d signatures of %d consenters, at least %d are needed", o.Signatures, n, Quorum(n))
 	}
 	var ids []uint64
-	var certs []string
+	var certs []*x509.Certificate
 	for i := range o.Consenters {
 		c := &o.Consenters[i]
 		cert, err := parseCertificate(c.Certificate)
@@ -66,10 +67,10 @@ func (o *Orderers) check() error {
 		if err := orgs[c.MSP].check(cert, roleOrderer, cert.NotBefore.Add(cert.NotAfter.Sub(cert.NotBefore)/2).Truncate(time.Second)); err != nil {
 			return fmt.Errorf("consenter %d: %w", c.ID, err)
 		}
-		if c.ID > math.MaxUint32 || slices.Contains(ids, c.ID) || slices.Contains(certs, string(cert.Raw)) {
-			return fmt.Errorf("consenter %d: its id or certificate stands twice, or the id is too large", c.ID)
+		if c.ID > math.MaxUint32 || slices.Contains(ids, c.ID) || slices.ContainsFunc(certs, func(other *x509.Certificate) bool { return sameKey(other, cert) }) {
+			return fmt.Errorf("consenter %d: its id or key stands twice, or the id is too large", c.ID)
 		}
-		ids, certs = append(ids, c.ID), append(certs, string(cert.Raw))
+		ids, certs = append(ids, c.ID), append(certs, cert)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -32,6 +33,7 @@ type msp struct {
 	id            string
 	roots, inters *x509.CertPool
 	inner         []*x509.Certificate // CAs that have CAs below them: Fabric takes no identity from these
+	issuers       []*x509.Certificate // the others
 	nodeOUs       bool
 }
 
@@ -60,14 +62,21 @@ func newMSP(o *Organisation) (*msp, error) {
 			inters = append(inters, cert)
 		}
 	}
-	for _, child := range inters {
-		for _, parent := range all {
-			if child.CheckSignatureFrom(parent) == nil {
-				m.inner = append(m.inner, parent)
-			}
+	for _, ca := range all {
+		above := slices.ContainsFunc(inters, func(child *x509.Certificate) bool {
+			return bytes.Equal(child.RawIssuer, ca.RawSubject) && child.CheckSignatureFrom(ca) == nil
+		})
+		if above {
+			m.inner = append(m.inner, ca)
+		} else {
+			m.issuers = append(m.issuers, ca)
 		}
 	}
 	return m, nil
+}
+
+func sameKey(a, b *x509.Certificate) bool {
+	return bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo)
 }
 
 func parseCertificate(der []byte) (*x509.Certificate, error) {
@@ -86,6 +95,10 @@ func parseCertificate(der []byte) (*x509.Certificate, error) {
 func (m *msp) check(cert *x509.Certificate, role string, at time.Time) error {
 	if cert.IsCA {
 		return errors.New("a CA's certificate is no identity")
+	}
+	// The library takes the zero time for now, and a verdict must not change with the day.
+	if at.IsZero() {
+		return errors.New("the claimed time is none")
 	}
 	chains, err := cert.Verify(x509.VerifyOptions{
 		Roots: m.roots, Intermediates: m.inters, CurrentTime: at,
@@ -122,6 +135,7 @@ func newMSPs(orgs []Organisation) (msps, error) {
 		return nil, fmt.Errorf("%d organisations, 1 to %d are right", len(orgs), maxOrganisations)
 	}
 	out := msps{}
+	issuers := map[string]string{} // MSP by key
 	for i := range orgs {
 		m, err := newMSP(&orgs[i])
 		if err != nil {
@@ -129,6 +143,14 @@ func newMSPs(orgs []Organisation) (msps, error) {
 		}
 		if out[m.id] != nil {
 			return nil, fmt.Errorf("%q stands twice", m.id)
+		}
+		// An identity says itself of which MSP it is: two with one CA would be one.
+		for _, ca := range m.issuers {
+			key := string(ca.RawSubjectPublicKeyInfo)
+			if other, ok := issuers[key]; ok && other != m.id {
+				return nil, fmt.Errorf("one CA issues the identities of %q and of %q", other, m.id)
+			}
+			issuers[key] = m.id
 		}
 		out[m.id] = m
 	}

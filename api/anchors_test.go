@@ -154,6 +154,14 @@ func TestBadReceiptsCostNoProof(t *testing.T) {
 	if !strings.Contains(n.Log.String(), "TAMPERED") {
 		t.Error("the operator is not told")
 	}
+	for range 5 {
+		if _, _, err := n.Client.ProofLeft(t.Context(), id, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Count(n.Log.String(), "does not verify and is not given out"); got != 1 {
+		t.Errorf("the operator is told %d times within a minute", got)
+	}
 	resp, out := call(t, n, "GET", "/v1/anchors?from=2", nil)
 	if p := problemOf(t, resp, out); p.Code != "tampered" {
 		t.Errorf("%s", out)

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -17,6 +19,21 @@ type judging struct {
 	turn chan struct{}
 	good *lru.Cache[receiptKey, proof.AnchorReport]
 	from func(*proof.Anchor, *checkpoint.Policy, *proof.AnchorRoots) (*proof.AnchorReport, error) // proof.VerifyAnchor but in tests
+
+	mu   sync.Mutex           // guards told
+	told map[string]time.Time // when a bad receipt was logged last, by names that the roots know
+}
+
+// due says whether a bad receipt is to be told of now: whoever asks for anchors
+// finds it, and must not fill the log.
+func (j *judging) due(name string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if at, ok := j.told[name]; ok && time.Since(at) < tellAgain {
+		return false
+	}
+	j.told[name] = time.Now()
+	return true
 }
 
 // receiptKey is all that a result depends on.
@@ -32,7 +49,7 @@ func newJudging() *judging {
 	if err != nil {
 		panic(err) // the size is a constant above zero
 	}
-	return &judging{turn: make(chan struct{}, 1), good: good, from: proof.VerifyAnchor}
+	return &judging{turn: make(chan struct{}, 1), good: good, from: proof.VerifyAnchor, told: make(map[string]time.Time)}
 }
 
 // enter waits for the turn, or until the caller has gone.

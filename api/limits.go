@@ -37,6 +37,8 @@ const (
 	// keptReceipts is how many verified receipts are remembered, with their notes: at
 	// most 50 KiB each, commonly ten.
 	keptReceipts = 64
+	// tellAgain is how often the same bad receipt is logged again.
+	tellAgain = time.Minute
 
 	// fullTileAge and partialTileAge are how long a reader may keep a tile. A full
 	// one never changes; neither does a partial one, but nobody asks for it again

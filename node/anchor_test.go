@@ -128,6 +128,12 @@ func TestAnchoredProof(t *testing.T) {
 	if out := n.exits(0, "anchor", "list", "--home", home); strings.Count(out, "up to") != everywhere {
 		t.Errorf("%s", out)
 	}
+	if got := n.exits(0, "anchor", "resume", "tsa", "--home", home); !strings.Contains(got, "no alarm") {
+		t.Errorf("%s", got)
+	}
+	if got := n.exits(2, "anchor", "resume", "tsb", "--home", home); !strings.Contains(got, "it has: ") || exists(h.path("data/anchor-resume/tsb")) {
+		t.Errorf("%s", got)
+	}
 	if got := n.exits(0, "anchor", "test", "tsa", "--home", home); !strings.Contains(got, "anchor tsa works") {
 		t.Errorf("%s", got)
 	}

@@ -142,6 +142,24 @@ func gathered(t *testing.T, m *metrics) families {
 	return f
 }
 
+// TestFaultsAreToldSeldom: who asks for proofs, or a request that cannot be done,
+// does not fill the log.
+func TestFaultsAreToldSeldom(t *testing.T) {
+	var a anchors
+	for i, want := range []bool{true, false, false} {
+		if a.due("x") != want {
+			t.Errorf("time %d: not %v", i, want)
+		}
+	}
+	if !a.due("y") {
+		t.Error("another fault is not told of")
+	}
+	a.told["x"] = time.Now().Add(-2 * tellAgain)
+	if !a.due("x") {
+		t.Error("a fault that lasts is not told of again")
+	}
+}
+
 // TestOneLine: words that came from afar fit a line of a status.
 func TestOneLine(t *testing.T) {
 	for in, want := range map[string]string{"a\nb\x00": "a b ", "\xff": "?", "": ""} {

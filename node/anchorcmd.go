@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -166,6 +167,9 @@ func (a *app) anchorResume(ctx context.Context, name string) error {
 	if !exists(a.home.path(filepath.Join(cfg.Data.Dir, anchorsDir))) {
 		return usagef("%s has no anchors that ever ran", string(a.home))
 	}
+	if done, err := a.nothingToResume(ctx, name); done || err != nil {
+		return err
+	}
 	dir := a.home.path(filepath.Join(cfg.Data.Dir, resumeDir))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -184,6 +188,32 @@ func (a *app) anchorResume(ctx context.Context, name string) error {
 	}
 	a.say("%s 已恢复", "%s goes on", name)
 	return nil
+}
+
+// nothingToResume asks the node, if it answers, whether there is an alarm to end.
+func (a *app) nothingToResume(ctx context.Context, name string) (bool, error) {
+	c, err := a.clientWith(client.Options{Attempts: 1})
+	if err != nil {
+		return false, nil
+	}
+	asking, cancel := context.WithTimeout(ctx, resumeAsk)
+	defer cancel()
+	st, err := c.Status(asking)
+	if err != nil {
+		return false, nil // the node is down, and takes the request at its start
+	}
+	var names []string
+	for _, x := range st.Anchors {
+		if x.Name != name {
+			names = append(names, x.Name)
+			continue
+		}
+		if x.Alarm == "" {
+			a.say("%s 没有警报，无须恢复；其状况见 qifeng anchor list", "%s has no alarm to be ended; see qifeng anchor list for how it does", name)
+		}
+		return x.Alarm == "", nil
+	}
+	return false, usagef("the node has no anchor %s; it has: %s", name, strings.Join(names, ", "))
 }
 
 func (a *app) anchorRootsCmd() *cobra.Command {

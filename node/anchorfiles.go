@@ -74,12 +74,20 @@ func loadAnchorFiles(h home, cfg *Config, chainID string) (*anchorFiles, error) 
 // knownTo says whether the roots know an anchor by its kind and name, and a
 // witness by its very key.
 func knownTo(r *proof.AnchorRoots, name string, a *AnchorConfig) bool {
-	switch proof.AnchorKind(a.Kind) {
+	if a.Kind == string(proof.AnchorWitness) {
+		w, err := checkpoint.ParseWitness(a.Key)
+		return err == nil && slices.Contains(r.Witnesses, proof.NamedWitness{Name: name, Witness: w})
+	}
+	return rootsKnow(r, proof.AnchorKind(a.Kind), name)
+}
+
+// rootsKnow says whether the roots know a name as one of this kind.
+func rootsKnow(r *proof.AnchorRoots, kind proof.AnchorKind, name string) bool {
+	switch kind {
 	case proof.AnchorRFC3161:
 		return slices.ContainsFunc(r.Timestamps, func(t timestamp.Authority) bool { return t.Name == name })
 	case proof.AnchorWitness:
-		w, err := checkpoint.ParseWitness(a.Key)
-		return err == nil && slices.Contains(r.Witnesses, proof.NamedWitness{Name: name, Witness: w})
+		return slices.ContainsFunc(r.Witnesses, func(w proof.NamedWitness) bool { return w.Name == name })
 	case proof.AnchorFabric:
 		return slices.ContainsFunc(r.Fabric, func(c fabric.Channel) bool { return c.Name == name })
 	}

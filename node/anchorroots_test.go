@@ -42,3 +42,16 @@ func TestLostRoots(t *testing.T) {
 		}
 	}
 }
+
+// TestRootsKnow: what no proof could show is not called anchored.
+func TestRootsKnow(t *testing.T) {
+	r := &proof.AnchorRoots{Timestamps: []timestamp.Authority{{Name: "a"}}, Witnesses: []proof.NamedWitness{{Name: "b"}}, Fabric: []fabric.Channel{{Name: "c"}}}
+	for name, kind := range map[string]proof.AnchorKind{"a": proof.AnchorRFC3161, "b": proof.AnchorWitness, "c": proof.AnchorFabric} {
+		if !rootsKnow(r, kind, name) || rootsKnow(r, kind, "d") || rootsKnow(r, "", name) {
+			t.Errorf("%s %s", kind, name)
+		}
+	}
+	if rootsKnow(r, proof.AnchorFabric, "a") {
+		t.Error("a name of another kind")
+	}
+}

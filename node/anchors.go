@@ -42,9 +42,25 @@ type anchors struct {
 	cancel context.CancelFunc // nil before run
 	wg     sync.WaitGroup
 
-	head    atomic.Uint64 // the largest anchored size
-	mu      sync.Mutex    // guards changed
-	changed chan struct{} // closed at the next receipt
+	head    atomic.Uint64        // the largest anchored size
+	mu      sync.Mutex           // guards what follows
+	changed chan struct{}        // closed at the next receipt
+	told    map[string]time.Time // when a fault was logged, by what it is of; a handful
+}
+
+// due says whether a fault that lasts, and that is met with again and again, is to
+// be logged now.
+func (a *anchors) due(what string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at, ok := a.told[what]; ok && time.Since(at) < tellAgain {
+		return false
+	}
+	if a.told == nil {
+		a.told = make(map[string]time.Time)
+	}
+	a.told[what] = time.Now()
+	return true
 }
 
 // openAnchors opens the store and makes the drivers, which reach nobody yet; nil
@@ -69,7 +85,9 @@ func openAnchors(h home, cfg *Config, policy *checkpoint.Policy, source anchor.S
 		return nil, err
 	}
 	for _, st := range a.service.Status() {
-		a.head.Store(max(a.head.Load(), st.Size))
+		if rootsKnow(files.roots, st.Kind, st.Name) { // or no proof can show it
+			a.head.Store(max(a.head.Load(), st.Size))
+		}
 	}
 	log.Info("anchors opened", "anchors", len(named), "anchored", a.head.Load(), "roots_sm3", fmt.Sprintf("%x", files.fingerprint().SM3))
 	return a, nil
@@ -195,7 +213,7 @@ func (a *anchors) watchResumes(ctx context.Context) {
 func (a *anchors) takeResumes() {
 	entries, err := os.ReadDir(a.resume)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) && a.due("requests") {
 			a.log.Warn("requests to resume an anchor cannot be read", "error", err)
 		}
 		return
@@ -206,10 +224,12 @@ func (a *anchors) takeResumes() {
 			continue
 		}
 		if err := a.service.Resume(name); err != nil && !errors.Is(err, anchor.ErrNoAlarm) {
-			a.log.Error("an anchor could not be resumed", "anchor", name, "error", err)
+			if a.due("resume " + name) {
+				a.log.Error("an anchor could not be resumed; it is tried again", "anchor", name, "error", err)
+			}
 			continue
 		}
-		if err := os.Remove(filepath.Join(a.resume, name)); err != nil {
+		if err := os.Remove(filepath.Join(a.resume, name)); err != nil && a.due("remove") {
 			a.log.Warn("a request to resume an anchor could not be removed", "anchor", name, "error", err)
 		}
 	}
@@ -229,7 +249,7 @@ func (a *anchors) Changed() <-chan struct{} {
 // the others are given.
 func (a *anchors) Covering(size uint64) ([]proof.Anchor, error) {
 	list, err := a.service.Covering(size)
-	if err != nil {
+	if err != nil && a.due("covering") {
 		a.log.Error("TAMPERED: receipts of anchors are damaged and are left out", "size", size, "error", err)
 	}
 	out := make([]proof.Anchor, len(list))

@@ -79,6 +79,12 @@ const (
 
 	// resumeEvery is how often a node looks whether an anchor is to be resumed.
 	resumeEvery = time.Second
+	// resumeAsk is how long qifeng anchor resume waits for the node to say what there
+	// is to be resumed: one that is down takes the request at its start.
+	resumeAsk = 2 * time.Second
+	// tellAgain is how often the same fault of stored receipts is logged again: anybody
+	// who asks for a proof finds it.
+	tellAgain = time.Minute
 
 	// maxAnchorText bounds what a status shows of an anchor's error: a line or two.
 	maxAnchorText = 512

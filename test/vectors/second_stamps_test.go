@@ -221,6 +221,12 @@ func stampTrials(now time.Time) []stampTrial {
 		token("signed by the CA", func(c *tsa.Chain, s *tsa.Spec) { s.Signer = c.Intermediate }),
 		spec("before the certificate", func(s *tsa.Spec) { s.Time = now.Add(-2 * time.Hour) }),
 		spec("after the certificate", func(s *tsa.Spec) { s.Time = now.AddDate(11, 0, 0) }),
+		spec("another's chain inside", func(s *tsa.Spec) {
+			s.Signer = other.Signer
+			for _, e := range []*tsa.Entity{other.Signer, other.Intermediate, other.Root} {
+				s.Certificates = append(s.Certificates, e.Certificate.Raw)
+			}
+		}),
 		{name: "another's root is pinned", roots: func(*tsa.Chain) [][]byte { return [][]byte{other.Root.Certificate.Raw} }},
 
 		signer("usage not critical", func(c *smx509.Certificate) { c.ExtraExtensions[0] = tsa.Usage(false) }),

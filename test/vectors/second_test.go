@@ -3,6 +3,7 @@ package vectors
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"qifeng/proof"
 	"qifeng/proof/fabric"
+	"qifeng/proof/merkle"
 )
 
 // verifier2 is the path of the second verifier.
@@ -254,6 +256,7 @@ func TestSecondVerifierCommand(t *testing.T) {
 		{"not proved", []string{"files/content/contract.txt", "--proof", proofs + "receipt-only.qifeng.json", "--json"}, 3, `"result":"not proved"`},
 		{"anchors", anchored("valid-all", "--anchor-roots", roots), 0, "[proved] rfc3161/tsa-rsa 15 2"},
 		{"by when", anchored("valid-all", "--anchor-roots", roots), 0, "Z (rfc3161/tsa-rsa; "},
+		{"anchor roots by their digest", anchored("valid-all", "--anchor-roots", roots), 0, fmt.Sprintf("anchor roots: sm3 %x sha256 ", merkle.Sum(read(t, roots)).SM3)},
 		{"Fabric", anchored("valid-raft", "--anchor-roots", roots), 0, "[not present] fabric/fab-raft 14: this verifier does not verify receipts of Fabric"},
 		{"no anchor roots", anchored("valid-rsa"), 0, "[not present] rfc3161/tsa-rsa 0: no anchor roots were given"},
 		{"companion", anchored("valid-beside", "--anchor-roots", roots, "--anchors", "anchors/valid-beside.anchors.json"), 0, "[proved] rfc3161/tsa-rsa"},

@@ -30,8 +30,10 @@ import steps
 from canonical import Refused
 
 WORDS = {
-    "zh": {"proved": "成立", "failed": "不成立", "not present": "未证明", "": ("未证明的事项：", "不晚于：", "结论：")},
-    "en": {"proved": "proved", "failed": "FAILED", "not present": "not present", "": ("NOT proved by this report:", "Not later than: ", "VERDICT: ")},
+    "zh": {"proved": "成立", "failed": "不成立", "not present": "未证明",
+           "": ("未证明的事项：", "不晚于：{}（{}；各来源相差 {} 毫秒）", "结论：", "信任策略", "锚定信任根")},
+    "en": {"proved": "proved", "failed": "FAILED", "not present": "not present",
+           "": ("NOT proved by this report:", "Not later than: {} ({}; sources {} ms apart)", "VERDICT: ", "trust policy", "anchor roots")},
 }
 
 
@@ -56,10 +58,13 @@ def show(v, report, lang):
     for a in report.get("anchors", []):
         time = f" {a['time']}" + (f" ± {a['accuracy_ms']} ms" if "accuracy_ms" in a else "") if "time" in a else ""
         print(f"  [{words[a['outcome']]}] {a['kind']}/{a['name']} {a['size']}{time}: {a['detail']['en']}")
-    not_proved, by, verdict = words[""]
+    not_proved, by, verdict, trusted, outside = words[""]
+    for what, part in ((trusted, report["policy"]), (outside, report.get("roots"))):
+        if part:
+            print(f"{what}: sm3 {part['sm3']} sha256 {part['sha256']}")
     if "bracket" in report:
         b = report["bracket"]
-        print(f"{by}{b['not_later_than']} ({b['source']}; ± {b['spread_ms']} ms)")
+        print(by.format(b["not_later_than"], b["source"], b["spread_ms"]))
         for order in b["impossible"]:
             print(f"  ! {order['anchor']} < {order['earlier_than']}")
     print(not_proved)

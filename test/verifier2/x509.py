@@ -5,7 +5,10 @@ and more and ECDSA on NIST curves, with SHA-2. SM2 is told apart from what is
 wrong, but not verified.
 """
 
+import functools
 import hashlib
+import itertools
+import re
 
 import der
 import digests
@@ -35,8 +38,11 @@ POINTS, ISSUING_POINT, REASON, INVALID_SINCE = "2.5.29.31", "2.5.29.28", "2.5.29
 KEY_IDENTIFIER = "2.5.29.14"
 TIME_STAMPING, ANY_PURPOSE = "1.3.6.1.5.5.7.3.8", "2.5.29.37.0"
 DIGITAL_SIGNATURE, NON_REPUDIATION, CERT_SIGN, CRL_SIGN = 0, 1, 5, 6
-MAX_CHAIN, MAX_ENTRIES = 8, 1024
+MAX_CHAINS, MAX_ENTRIES = 16, 1024
 TRUE = b"\xff"
+UTF8 = 12
+# The kinds of strings in names: UTF8, Numeric, Printable (with & and *, as CAs use them), Teletex, IA5, BMP.
+STRINGS = {UTF8: rb".*", 18: rb"[0-9 ]*", 19: rb"[A-Za-z0-9 '()+,\-./:=?&*]*", 20: rb".*", 22: rb"[\x00-\x7f]*", 30: rb"(..)*"}
 
 
 def algorithm(node, what):
@@ -121,9 +127,14 @@ class Key:
             return f"a signature of the algorithm {oid}"
         if digest not in (None, name):
             return f"signed with {name}, and says {digest}"
-        ok, said = openssl(["dgst", "-" + name, *options, "-verify", "key", "-signature", "sig", "message"],
-                           key=pem("PUBLIC KEY", self.raw), message=message, sig=sig)
-        return None if ok and b"Verified OK" in said else "a false signature"
+        return None if _signed(name, tuple(options), self.raw, message, sig) else "a false signature"
+
+
+@functools.cache
+def _signed(name, options, key, message, sig):
+    ok, said = openssl(["dgst", "-" + name, *options, "-verify", "key", "-signature", "sig", "message"],
+                       key=pem("PUBLIC KEY", key), message=message, sig=sig)
+    return ok and b"Verified OK" in said
 
 
 def _on_curve(point, p, b):
@@ -164,6 +175,21 @@ def extensions(node, what):
     return out
 
 
+def _name(node, what):
+    """The bytes of a Name, whose strings can be read."""
+    for part in node.items(der.SEQUENCE, what).nodes:
+        for pair in part.items(der.SET, what).nodes:
+            items = pair.items(der.SEQUENCE, what)
+            items.next().oid(what)
+            value = items.next()
+            items.end()
+            if value.tag not in STRINGS or not re.fullmatch(STRINGS[value.tag], value.body, re.DOTALL):
+                raise Refused(f"{what}: a name of bytes that are not what they are said to be")
+            if value.tag == UTF8 and value.body.decode("utf-8", "replace").encode() != value.body:
+                raise Refused(f"{what}: a name that is not UTF-8")
+    return node.raw
+
+
 class Certificate:
     def __init__(self, raw, what):
         self.raw = raw
@@ -178,11 +204,11 @@ class Certificate:
         self.serial = items.next().number(what)
         if items.next().raw != self.signed_with.raw:
             raise Refused(f"{what}: states two algorithms")
-        self.issuer = items.next().need(der.SEQUENCE, what).raw
+        self.issuer = _name(items.next(), what)
         validity = items.next().items(der.SEQUENCE, what)
         self.not_before, self.not_after = der.time(validity.next(), what), der.time(validity.next(), what)
         validity.end()
-        self.subject = items.next().need(der.SEQUENCE, what).raw
+        self.subject = _name(items.next(), what)
         self.key = Key(items.next(), what)
         for tag in (0x81, 0x82, 0xA1, 0xA2):
             items.optional(tag)
@@ -256,22 +282,46 @@ class Certificate:
         return pem("CERTIFICATE", self.raw)
 
 
-def chains(leaf, pool, roots, time, depth=MAX_CHAIN):
-    """The chains from the leaf to a pinned certificate, all valid at the time."""
-    if not leaf.valid_at(time):
-        return
-    if leaf.raw in {r.raw for r in roots}:
-        yield [leaf]
-        return
-    for issuer in roots + pool if depth else ():
-        if issuer.subject != leaf.issuer or issuer.raw == leaf.raw or not issuer.signs(CERT_SIGN):
-            continue
-        purposes = issuer.purposes()
-        if purposes is not None and not {TIME_STAMPING, ANY_PURPOSE} & set(purposes):
-            continue
-        if issuer.key.verify(leaf.signed_with, leaf.tbs, leaf.sig) is None:
-            for above in chains(issuer, pool, roots, time, depth - 1):
-                yield [leaf, *above]
+def _issued(certificate, issuer):
+    """Whether a CA issued it, for time-stamps among others."""
+    if issuer.subject != certificate.issuer or issuer.raw == certificate.raw or not issuer.signs(CERT_SIGN):
+        return False
+    purposes = issuer.purposes()
+    if purposes is not None and not {TIME_STAMPING, ANY_PURPOSE} & set(purposes):
+        return False
+    return issuer.key.verify(certificate.signed_with, certificate.tbs, certificate.sig) is None
+
+
+def _below(roots, pool):
+    """Of the pool, the CAs that a pinned certificate issued, or one of them.
+
+    No others can stand in a chain; whoever made a token chose how many there are.
+    """
+    rest = [c for c in pool if BASIC in c.extensions and c.is_ca() and c.raw not in {r.raw for r in roots}]
+    out = list(roots)
+    for issuer in out:
+        for c in [c for c in rest if _issued(c, issuer)]:
+            rest.remove(c)
+            out.append(c)
+    return out[len(roots):]
+
+
+def chains(leaf, pool, roots, time):
+    """The chains from the leaf to a pinned certificate, all valid at the time, no certificate twice."""
+    pinned = {r.raw for r in roots}
+    authorities = roots + _below(roots, pool)
+
+    def up(path):
+        if not path[-1].valid_at(time):
+            return
+        if path[-1].raw in pinned:
+            yield path
+            return
+        for issuer in authorities:
+            if issuer not in path and _issued(path[-1], issuer):
+                yield from up([*path, issuer])
+
+    yield from itertools.islice(up([leaf]), MAX_CHAINS)
 
 
 class RevocationList:

@@ -1,6 +1,8 @@
 package proof
 
 import (
+	"cmp"
+	"math"
 	"time"
 
 	"qifeng/evidence/canon"
@@ -31,14 +33,29 @@ const (
 // of what its time may mean. Tokens without an accuracy and witnesses state whole
 // seconds.
 func (a *AnchorReport) by() time.Time {
-	t := a.Time.Add(a.Accuracy)
+	t := after(a.Time, a.Accuracy)
 	if a.Accuracy == 0 {
-		t = a.Time.Add(clockGrain)
+		t = after(a.Time, clockGrain)
 	}
 	if rest := t.Nanosecond() % int(time.Millisecond); rest != 0 {
 		t = t.Add(time.Millisecond - time.Duration(rest))
 	}
 	return t
+}
+
+// after is t plus d, but for the last hours before 2^63 seconds, where it is t: seals
+// and witnesses may state any second up to that, and the sum would be of long ago.
+func after(t time.Time, d time.Duration) time.Time {
+	if t.Unix() > math.MaxInt64-2*int64(time.Hour/time.Second) {
+		return t
+	}
+	return t.Add(d)
+}
+
+// before compares times of that size too, which the library counts from the year 1
+// and so beyond 2^63.
+func before(a, b time.Time) bool {
+	return cmp.Or(cmp.Compare(a.Unix(), b.Unix()), cmp.Compare(a.Nanosecond(), b.Nanosecond())) < 0
 }
 
 // bracket weighs the times of the anchors that verified. The strongest source is
@@ -58,17 +75,17 @@ func (v *verifier) bracket() {
 			continue
 		}
 		by := a.by()
-		if by.Before(lo) {
+		if before(by, lo) {
 			lo = by
 		}
-		if by.After(hi) {
+		if before(hi, by) {
 			hi = by
 		}
 		if !v.possible(a, b) {
 			continue
 		}
 		stronger := strongest == "" || strongest == AnchorWitness && a.Kind == AnchorRFC3161
-		if stronger || a.Kind == strongest && by.Before(b.NotLaterThan) {
+		if stronger || a.Kind == strongest && before(by, b.NotLaterThan) {
 			strongest, b.Source, b.NotLaterThan = a.Kind, a.ID(), by
 		}
 	}
@@ -81,8 +98,8 @@ func (v *verifier) bracket() {
 // record was received, only the node's clock or its own can be wrong; it stays a
 // source, for the node's clock decides nothing.
 func (v *verifier) possible(a *AnchorReport, b *Bracket) bool {
-	latest := a.Time.Add(a.Accuracy).Add(clockBound)
-	if latest.Before(v.f.record.Intake.ReceivedAt) {
+	latest := after(a.Time, a.Accuracy+clockBound)
+	if before(latest, v.f.record.Intake.ReceivedAt) {
 		b.Impossible = append(b.Impossible, Impossible{a.ID(), thanReceivedAt})
 	}
 	if latest.Unix() < a.lastSeal {

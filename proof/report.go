@@ -113,7 +113,7 @@ func (r *Report) quorumTime() time.Time {
 	if r.SealedTime.IsZero() {
 		return time.Time{}
 	}
-	return r.SealedTime.Add(clockGrain)
+	return after(r.SealedTime, clockGrain)
 }
 
 // ExitCode is 0 for proved, 1 for false, 3 for not proved (design §8).

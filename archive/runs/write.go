@@ -17,7 +17,7 @@ type writer struct {
 	synced int64
 	fences []Print
 	filter filter // borrowed
-	within int // entries in the block that is being filled
+	within int    // entries in the block that is being filled
 	left   [2]int64
 	part   int    // 0 for the ids, 1 for the lists
 	hi, lo uint64 // the last entry

@@ -205,7 +205,7 @@ func (c *checker) checkStray() error {
 	list, _, err := names(c.home.Data)
 	for _, n := range list {
 		switch n {
-		case "archive", "chain", "anchor", "fraud", "restored", "audit.log":
+		case "archive", "chain", "anchor", "anchor-resume", "fraud", "restored", "audit.log":
 		default:
 			c.note(NoteUnknown, c.rel(c.data(n)), "")
 		}

@@ -7,6 +7,7 @@ anchor everything else is, and where nothing is false it is "not present".
 from dataclasses import dataclass
 from fractions import Fraction
 
+import channels
 import digests
 import note
 import timestamp
@@ -156,37 +157,7 @@ class Roots:
             seen |= set(names)
             self.of |= {(kind, e["name"]): e for e in part[kind]}
         for channel in part["fabric"]:
-            _possible(channel)
-
-
-def _possible(channel):
-    at = f"anchor roots: the channel {channel['name']}"
-    orderers = channel["orderers"]
-    consenters, signatures = orderers["consenters"], orderers["signatures"]
-    if channel["endorsements"] > len(channel["organisations"]):
-        raise Refused(f"{at} asks for more endorsements than it has organisations")
-    n = len(consenters)
-    f = (n - 1) // 3
-    if n == 0 and signatures != 1 or n and not (n + f + 2) // 2 <= signatures <= n:
-        raise Refused(f"{at} asks for an impossible number of orderers' signatures")
-    if len({c["id"] for c in consenters}) != n or len({c["certificate"].key.raw for c in consenters}) != n:
-        raise Refused(f"{at} has a consenter twice")
-    for organisations in (channel["organisations"], orderers["organisations"]):
-        keys = [key for o in organisations for key in _issuers(o)]
-        if len(set(keys)) != len(keys):
-            raise Refused(f"{at} has one CA in two organisations")
-    if {c["msp"] for c in consenters} - {o["msp"] for o in orderers["organisations"]}:
-        raise Refused(f"{at} has a consenter of an organisation that is not pinned")
-
-
-def _issuers(organisation):
-    """The keys of the CAs that issue an organisation's identities: of those that have no CA below them."""
-    between = organisation["intermediates"]
-
-    def above(ca, child):
-        return ca.subject == child.issuer and ca.key.verify(child.signed_with, child.tbs, child.sig) is None
-
-    return {ca.key.raw for ca in organisation["roots"] + between if not any(above(ca, child) for child in between)}
+            channels.check(channel)
 
 
 # ---- verification -----------------------------------------------------------

@@ -31,6 +31,7 @@ ECDSA_WITH = {"1.2.840.10045.4.3.2": "sha256", "1.2.840.10045.4.3.3": "sha384", 
 CHINA = "1.2.156.10197."  # where the algorithms of the SM series and the types of GM/T 0010 stand
 SM2_CURVE, SM3 = CHINA + "1.301", CHINA + "1.401"
 SIGNATURES = {PSS, CHINA + "1.501"} | RSA_WITH.keys() | ECDSA_WITH.keys()  # of certificates
+P224 = "1.3.132.0.33"
 MIN_RSA, MAX_RSA = 2048, 8192
 
 BASIC, KEY_USAGE, EXTENDED, ALTERNATIVE = "2.5.29.19", "2.5.29.15", "2.5.29.37", "2.5.29.17"
@@ -92,8 +93,10 @@ class Key:
         elif self.oid == EC and parameters is not None and parameters.tag == der.OID:
             curve = parameters.oid(what)
             self.sm2 = curve == SM2_CURVE
-            if curve not in CURVES:
-                self.problem = f"a key on the curve {curve}"
+            if curve == P224:
+                self.problem = "a key on P-224"
+            elif curve not in CURVES:
+                raise Refused(f"{what}: a key on the curve {curve}")
             elif not _on_curve(bits, *CURVES[curve]):
                 raise Refused(f"{what}: its key is no point of the curve")
         else:

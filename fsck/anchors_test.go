@@ -121,7 +121,7 @@ func TestAnchors(t *testing.T) {
 		n    uint64
 	}{
 		{"whole", func(*anchored) {}, []fsck.Code{fsck.NoteAnchorAlarm}, 3},
-		{"with requests to resume", func(a *anchored) { a.ok(os.Mkdir(a.path("data/anchor-resume"), 0o700)) }, []fsck.Code{fsck.NoteAnchorAlarm}, 3},
+		{"with requests to resume", func(a *anchored) { a.ok(os.Mkdir(filepath.Join(a.dir, "data/anchor-resume"), 0o700)) }, []fsck.Code{fsck.NoteAnchorAlarm}, 3},
 		{"without roots", func(a *anchored) { a.ok(os.Remove(a.path("anchor-roots.json"))) }, []fsck.Code{fsck.NoteAnchorAlarm, fsck.NoteUnproved}, 3},
 		{"with roots that know another", func(a *anchored) {
 			a.writeRoots(&proof.AnchorRoots{Chain: a.chain, Witnesses: []proof.NamedWitness{{Name: "other", Witness: a.witness}}})

@@ -12,7 +12,6 @@ import canonical
 import digests
 import note
 import policy
-import steps
 import verify
 from canonical import Refused
 

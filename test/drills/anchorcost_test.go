@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +32,8 @@ const goal = 0.03
 // can: short turns without anchors, with all three, and with three that hang, in
 // changing order, so that what else the machine does falls on all alike. Rates are
 // noisier than the goal, so they decide by a wide bound, as medians of the ratios
-// within each round; what anchoring itself takes is measured before.
+// within each round; what anchoring itself takes is measured before. The Fabric
+// network, the authority and the witness run on the same processors.
 func TestAnchorsCost(t *testing.T) {
 	asked(t)
 	turn := duration(t, "QIFENG_DRILL_TURN", 5*time.Second)
@@ -41,15 +45,17 @@ func TestAnchorsCost(t *testing.T) {
 	}
 	o.ownCost(turn)
 
-	results := map[string][]bench.Result{}
+	results, fabric := map[string][]bench.Result{}, map[string][]float64{}
 	for round := range rounds {
 		order := []string{without, with, hanging}
 		if round%2 == 1 {
 			slices.Reverse(order)
 		}
 		for _, arm := range order {
+			cpuBefore, at := o.fabricCPU(), time.Now()
 			r := o.turn(arm, turn, "--connections", "24", "--records", "100")
 			results[arm] = append(results[arm], r)
+			fabric[arm] = append(fabric[arm], (o.fabricCPU()-cpuBefore)/time.Since(at).Seconds())
 			t.Logf("round %d, %-8s %8.0f records/s, %5.1f µs of the node for a record, accepted p50 %6.1f ms, sealed p50 %6.1f p99 %6.1f max %6.1f ms",
 				round+1, arm, r.RecordsPerS, cpu(r)*1e6, r.AcceptedLatency.P50, r.SealedLatency.P50, r.SealedLatency.P99, r.SealedLatency.Max)
 		}
@@ -85,8 +91,11 @@ func TestAnchorsCost(t *testing.T) {
 		}
 		t.Log(text)
 	}
-	// Wide enough for a machine that does something else too.
-	const least, seal = 0.90, 1.5
+	t.Logf("the Fabric network shares these %d processors, and took %.3f of them without anchors, %.3f with, %.3f while it was not heard",
+		runtime.NumCPU(), median(fabric[without]), median(fabric[with]), median(fabric[hanging]))
+	// Wide enough for a machine that does something else too: there the middle of
+	// eight ratios of turns that do the same was seen at 0.86.
+	const least, seal = 0.75, 1.5
 	for _, arm := range []string{with, hanging} {
 		if middle, _, _ := ratio(func(r bench.Result) float64 { return r.RecordsPerS }, arm); middle < least {
 			t.Errorf("%s: %.3f of the rate without anchors, want %.2f", arm, middle, least)
@@ -118,6 +127,33 @@ func (o *outside) ownCost(turn time.Duration) {
 	if share > goal {
 		o.t.Errorf("that is more than %.0f %%", 100*goal)
 	}
+}
+
+// fabricCPU is the processor time in seconds that the processes of the Fabric
+// network have taken so far; Linux only, as they are.
+func (o *outside) fabricCPU() (seconds float64) {
+	o.t.Helper()
+	files, err := filepath.Glob(filepath.Join(o.fabric.Dir, "pid", "*"))
+	if err != nil || len(files) == 0 {
+		o.t.Fatalf("no processes of the Fabric network: %v", err)
+	}
+	for _, f := range files {
+		pid, _, _ := strings.Cut(string(testnet.Read(o.t, f)), " ")
+		stat, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(pid), "stat"))
+		if err != nil {
+			continue // one that has ended
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ") // after the name
+		fields := strings.Fields(rest)
+		for _, i := range []int{11, 12} { // user and system time, in hundredths of a second
+			ticks, err := strconv.ParseFloat(fields[i], 64)
+			if err != nil {
+				o.t.Fatal(err)
+			}
+			seconds += ticks / 100
+		}
+	}
+	return seconds
 }
 
 // turn starts the vendor's node for one arm and loads it.

@@ -24,7 +24,7 @@ def check(channel):
         raise Refused(f"{at} asks for an impossible number of orderers' signatures")
     _check_issuers(channel["organisations"], at)
     _check_issuers(orderers["organisations"], at)
-    if len({c["id"] for c in consenters}) != n or len({c["certificate"].raw for c in consenters}) != n:
+    if len({c["id"] for c in consenters}) != n or len({c["certificate"].key.raw for c in consenters}) != n:
         raise Refused(f"{at} has a consenter twice")
     organisations = {o["msp"]: o for o in orderers["organisations"]}
     for c in consenters:

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -255,6 +256,44 @@ func TestMazes(t *testing.T) {
 		t.Logf("%s: %d bytes, %s: %v", c.name, len(token), took, err)
 		if took > worst {
 			t.Errorf("%s: %s", c.name, took)
+		}
+	}
+}
+
+// TestOddKeys: the signer's certificate comes from whoever made the token, and so does the key in it. None that
+// is no key makes the verifier panic, or verify.
+func TestOddKeys(t *testing.T) {
+	f := newFixture(t, tsa.Shape{Alg: tsa.RSA})
+	pow := func(n uint) *big.Int { return new(big.Int).Lsh(big.NewInt(1), n) }
+	for name, key := range map[string]*rsa.PublicKey{
+		"even":               {N: pow(2047), E: 65537},
+		"a power of three":   {N: new(big.Int).Exp(big.NewInt(3), big.NewInt(1300), nil), E: 3},
+		"exponent 1":         {N: new(big.Int).Add(pow(2047), big.NewInt(1)), E: 1},
+		"even exponent":      {N: new(big.Int).Add(pow(2047), big.NewInt(1)), E: 2},
+		"largest exponent":   {N: new(big.Int).Add(pow(8191), big.NewInt(1)), E: 1<<31 - 1},
+		"exponent too large": {N: new(big.Int).Add(pow(8191), big.NewInt(1)), E: 1<<31 + 1},
+		"8192 bits, even":    {N: pow(8191), E: 65537},
+	} {
+		leaf := &smx509.Certificate{
+			SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "odd"}, NotBefore: at.Add(-time.Hour), NotAfter: at.Add(time.Hour),
+			KeyUsage: smx509.KeyUsageDigitalSignature, ExtraExtensions: []pkix.Extension{tsa.Usage(true)},
+		}
+		raw, err := smx509.CreateCertificate(rand.Reader, leaf, f.Root.Certificate, key, f.Root.Key)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		cert, err := smx509.ParseCertificate(raw)
+		if err != nil {
+			t.Logf("%s: %v", name, err)
+			continue
+		}
+		token := f.token(t, func(s *tsa.Spec) {
+			s.Signer, s.Certificates = &tsa.Entity{Certificate: cert, Key: f.Signer.Key}, [][]byte{raw}
+		})
+		start := time.Now()
+		_, err = timestamp.Verify(token, statement, f.authority)
+		if t.Logf("%s: %v: %v", name, time.Since(start), err); err == nil || time.Since(start) > worst {
+			t.Errorf("%s: %v, %v", name, err, time.Since(start))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	driver "qifeng/anchor/fabric"
 	"qifeng/anchor/fabric/sdkwire"
 	"qifeng/proof"
+	"qifeng/proof/checkpoint"
 	"qifeng/proof/fabric"
 )
 
@@ -27,7 +28,7 @@ func fabricNetwork(h home, c *AnchorConfig, log *slog.Logger) (driver.Network, e
 }
 
 // fabricDriver makes the driver of a channel as the anchor roots have pinned it.
-func fabricDriver(h home, name string, c *AnchorConfig, roots *proof.AnchorRoots, log *slog.Logger) (anchor.Anchor, error) {
+func fabricDriver(h home, name string, c *AnchorConfig, roots *proof.AnchorRoots, policy *checkpoint.Policy, log *slog.Logger) (anchor.Anchor, error) {
 	for i := range roots.Fabric {
 		pinned := &roots.Fabric[i]
 		if pinned.Name != name {
@@ -40,7 +41,7 @@ func fabricDriver(h home, name string, c *AnchorConfig, roots *proof.AnchorRoots
 		if err != nil {
 			return nil, err
 		}
-		return driver.New(n, pinned, log.With("anchor", name))
+		return driver.New(n, pinned, log.With("anchor", name), driver.Shorten(policy))
 	}
 	return nil, fmt.Errorf("the anchor roots know no channel %s", name)
 }

@@ -131,7 +131,7 @@ func anchorDriver(h home, name string, c *AnchorConfig, roots *proof.AnchorRoots
 		}
 		return witness.New(witness.Config{URL: c.URL, Witness: w, Policy: policy, CA: ca})
 	case proof.AnchorFabric:
-		return fabricDriver(h, name, c, roots, log)
+		return fabricDriver(h, name, c, roots, policy, log)
 	}
 	return nil, fmt.Errorf("kind: %q is unknown", c.Kind)
 }

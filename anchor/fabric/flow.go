@@ -42,6 +42,7 @@ type driver struct {
 	n       Network
 	channel *fabric.Channel
 	log     *slog.Logger
+	policy  *checkpoint.Policy // nil: notes are put as they are
 
 	// behind is how long to wait, at most, before the next put: members that anchor
 	// one ledger learn of each checkpoint at the same moment, and as many puts in
@@ -53,15 +54,28 @@ type driver struct {
 
 // New makes an anchor of a network and the channel as it is pinned in the anchor
 // roots. Closing the anchor closes the network.
-func New(n Network, pinned *fabric.Channel, log *slog.Logger) (anchor.Anchor, error) {
+func New(n Network, pinned *fabric.Channel, log *slog.Logger, options ...Option) (anchor.Anchor, error) {
 	if err := fabric.CheckChannel(pinned); err != nil {
 		return nil, err
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &driver{n: n, channel: pinned, log: log}, nil
+	d := &driver{n: n, channel: pinned, log: log}
+	for _, o := range options {
+		o(d)
+	}
+	return d, nil
 }
+
+// Option changes a driver.
+type Option func(*driver)
+
+// Shorten has no more of a note put on the channel than meets the quorum of a
+// policy. A receipt carries every transaction of its block: of thirty members, two
+// that put the full note into one block would both have a receipt that fits into
+// no proof file. The receipt covers the body, and stands beside the full note.
+func Shorten(p *checkpoint.Policy) Option { return func(d *driver) { d.policy = p } }
 
 // Kind implements anchor.Anchor.
 func (d *driver) Kind() proof.AnchorKind { return proof.AnchorFabric }
@@ -197,7 +211,13 @@ func (d *driver) add(ctx context.Context, cp anchor.Checkpoint, want, head fabri
 			return false, d.fork(ctx, cp, want.Origin, ledger)
 		}
 	}
-	e, err := d.n.Endorse(ctx, putArgs(cp, head.Size, path)...)
+	note := cp.Note
+	if d.policy != nil {
+		if note, err = checkpoint.QuorumNote(note, d.policy); err != nil {
+			return false, fmt.Errorf("%w: %w", anchor.ErrRefused, err)
+		}
+	}
+	e, err := d.n.Endorse(ctx, putArgs(note, head.Size, path)...)
 	if err != nil {
 		return d.refused(ctx, cp, want.Origin, ledger, err)
 	}
@@ -226,8 +246,8 @@ func (d *driver) add(ctx context.Context, cp anchor.Checkpoint, want, head fabri
 	return false, nil
 }
 
-func putArgs(cp anchor.Checkpoint, old uint64, path []merkle.Digest) [][]byte {
-	return [][]byte{[]byte(fabric.FunctionPut), cp.Note, strconv.AppendUint(nil, old, 10), canon.NewWriter(nil).Digests(path).Bytes()}
+func putArgs(note []byte, old uint64, path []merkle.Digest) [][]byte {
+	return [][]byte{[]byte(fabric.FunctionPut), note, strconv.AppendUint(nil, old, 10), canon.NewWriter(nil).Digests(path).Bytes()}
 }
 
 // refused decides what a refusal of put means.

@@ -11,6 +11,7 @@ import (
 
 	"qifeng/anchor"
 	"qifeng/anchor/anchortest"
+	"qifeng/proof"
 	"qifeng/proof/fabric"
 	"qifeng/proof/fabric/fabrictest"
 )
@@ -274,5 +275,44 @@ func TestNewRefusesChannel(t *testing.T) {
 	c.Organisations = slices.Clone(c.Organisations)[:1]
 	if _, err := New(f, c, nil); err == nil {
 		t.Error("a channel that no receipt could verify under: taken")
+	}
+}
+
+// With a policy a note is put with what meets its quorum, so that a block in which
+// large consortia race still makes a receipt; what the receipt covers is the full note.
+func TestShorten(t *testing.T) {
+	chain := anchortest.NewChain(t, "short")
+	cp := chain.At(t, chain.Grow(3))
+	var sizes []int
+	for _, options := range [][]Option{nil, {Shorten(chain.Policy)}} {
+		f, _ := newFake(t)
+		a, err := New(f, f.Pinned(), nil, options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := a.Put(t.Context(), cp, chain)
+		if err != nil || !bytes.Equal(r.Note, cp.Note) {
+			t.Fatalf("%v", err)
+		}
+		_, err = proof.VerifyAnchor(&proof.Anchor{Kind: proof.AnchorFabric, Name: f.Pinned().Name, Checkpoint: r.Note, Receipt: r.Data},
+			chain.Policy, &proof.AnchorRoots{Chain: chain.Policy.Chain, Fabric: []fabric.Channel{*f.Pinned()}})
+		if err != nil {
+			t.Error(err)
+		}
+		sizes = append(sizes, len(r.Data))
+	}
+	// Four log lines and one seal of four are left out, in base64.
+	if saved := sizes[0] - sizes[1]; saved < 4*100+2*100 {
+		t.Errorf("a receipt of %d bytes became one of %d", sizes[0], sizes[1])
+	}
+	// What is not sealed by this policy is not put.
+	f, _ := newFake(t)
+	a, err := New(f, f.Pinned(), nil, Shorten(chain.Policy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp.Note = chain.Sealed(t, cp.Size, "arb-a", "court-a")
+	if _, err := a.Put(t.Context(), cp, chain); !errors.Is(err, anchor.ErrRefused) || len(f.calls) != 0 {
+		t.Errorf("two seals of three: %v", err)
 	}
 }

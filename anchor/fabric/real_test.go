@@ -190,7 +190,7 @@ func testInvalidated(t *testing.T, chain *anchortest.Chain, net *gateway, pinned
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := net.Endorse(ctx, putArgs(cp, head.Size, path)...)
+		e, err := net.Endorse(ctx, putArgs(cp.Note, head.Size, path)...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -104,7 +105,11 @@ func TestMembersRace(t *testing.T) {
 	pinned := roots(t, n, connect(t, n, n.Org1(), ""))
 	var members []anchor.Anchor
 	for i := range 4 {
-		members = append(members, mustNew(t, connect(t, n, &n.Organisations[i%2], ""), pinned))
+		a, err := New(connect(t, n, &n.Organisations[i%2], ""), pinned, slog.New(slog.NewTextHandler(t.Output(), nil)), Shorten(chain.Policy))
+		if err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, a)
 	}
 	for range 5 {
 		cp := chain.At(t, chain.Grow(3))

@@ -131,3 +131,27 @@ func validKeyName(name string) bool {
 		return r < 0x20 || r == '+' || unicode.IsSpace(r)
 	}) < 0
 }
+
+// QuorumNote opens a note and writes it again with no more than meets the quorum:
+// seals are left out, from the last member on, as long as the rest does, and all
+// log lines. It is for those who keep every note that they are given, and judge it
+// by the seals. It refuses a note that is false or not sealed.
+func QuorumNote(note []byte, p *Policy) ([]byte, error) {
+	s, err := Open(note, p, Options{})
+	if err != nil {
+		return nil, fmt.Errorf("shortening the note: %w", err)
+	}
+	if !s.Met {
+		return nil, fmt.Errorf("shortening the note: %w: %s", ErrNotSealed, s.Missing)
+	}
+	kept := slices.Clone(s.Seals)
+	for i := len(kept) - 1; i >= 0; i-- {
+		if less := slices.Delete(slices.Clone(kept), i, i+1); s.Epoch.Quorum.Judge(s.Epoch, less).Met {
+			kept = less
+		}
+	}
+	for i := range kept {
+		kept[i].Log = [64]byte{}
+	}
+	return Note(s.Checkpoint, kept, s.Epoch)
+}

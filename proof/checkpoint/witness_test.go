@@ -410,6 +410,39 @@ func TestWitnessNoteLines(t *testing.T) {
 	}
 }
 
+// TestQuorumNote: nothing can be left out of what it leaves.
+func TestQuorumNote(t *testing.T) {
+	var members, ids []string
+	for i := range 30 {
+		ids = append(ids, fmt.Sprintf("m-%02d", i))
+		members = append(members, ids[i]+[]string{" vendor", " court", " notary"}[i%3])
+	}
+	c := newConsortium(t, Quorum{Members: 21, NeutralRoles: 2, Require: []Require{{Role: Notary, Count: 9}}}, members...)
+	full := c.note(t, c.checkpoint(7), ids...)
+	got, err := QuorumNote(full, c.policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(got, c.policy, Options{Second: true})
+	if err != nil || !s.Met || len(s.Seals) != 21 || s.NeutralRoles < 2 {
+		t.Fatalf("what is left: %d seals, %+v, %v", len(s.Seals), s.Verdict, err)
+	}
+	if _, lines := noteLines(t, got); len(lines) != 42 || !bytes.HasPrefix(full, s.Body()) {
+		t.Errorf("%d lines", len(lines))
+	}
+	if again, err := QuorumNote(got, c.policy); err != nil || !bytes.Equal(again, got) {
+		t.Errorf("again: %v", err)
+	}
+	if _, err := QuorumNote(c.note(t, c.checkpoint(7), ids[:20]...), c.policy); !errors.Is(err, ErrNotSealed) {
+		t.Errorf("not sealed: %v", err)
+	}
+	body, lines := noteLines(t, full)
+	lines[40] = mutateLine(t, lines[40], func(raw []byte) []byte { raw[20] ^= 1; return raw })
+	if _, err := QuorumNote(joinLines(body, lines...), c.policy); !errors.Is(err, ErrTampered) {
+		t.Errorf("a false line: %v", err)
+	}
+}
+
 func FuzzParseWitness(f *testing.F) {
 	w, _ := fixedWitness(f, "witness.example/w1")
 	f.Add(w.String())

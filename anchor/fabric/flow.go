@@ -120,6 +120,8 @@ func (d *driver) put(ctx context.Context, cp anchor.Checkpoint, ledger anchor.Le
 			case errors.Is(err, ErrUnknown) && ctx.Err() == nil:
 				d.log.Warn("it is not known whether a transaction was committed; looking", "err", err)
 				unheard = err
+			case errors.Is(err, ErrApart) && round+1 < maxRounds && ctx.Err() == nil:
+				continue // one of them is a block behind, as when another member's put was just committed
 			case err != nil:
 				return nil, err
 			case again:

@@ -79,6 +79,18 @@ func TestFlow(t *testing.T) {
 				return Endorsed{}, nil
 			}
 		}, "", nil, ""},
+		{"peers apart at the put", func(f *fake, _ *anchortest.Chain, _ anchor.Checkpoint) {
+			n := 0
+			f.endorse = func(k *fabrictest.Call) (Endorsed, error) {
+				if n++; string(k.Spec.Input.Args[0]) == "put" && n < 4 {
+					return Endorsed{}, ErrApart
+				}
+				return Endorsed{}, nil
+			}
+		}, "", nil, ""},
+		{"peers apart for good", func(f *fake, _ *anchortest.Chain, _ anchor.Checkpoint) {
+			f.endorse = func(k *fabrictest.Call) (Endorsed, error) { return Endorsed{}, ErrApart }
+		}, "the peers are apart", nil, ""},
 		{"a foreign organisation endorses too", func(f *fake, _ *anchortest.Chain, _ anchor.Checkpoint) {
 			stranger := fabrictest.NewCA(f.t, "OtherMSP").Issue(f.t, "peer0", "peer")
 			f.endorse = func(k *fabrictest.Call) (Endorsed, error) {

@@ -31,17 +31,14 @@ func (s *Server) prove(st *archive.Stored) (out []byte, left []string, err error
 	return s.withAnchors(st.ID, f, size)
 }
 
-// verified writes a proof file and verifies its bytes as any outsider would, with
-// one SM library (design §9), before anyone sees them. A file that does not verify
+// verified writes a proof file and verifies what is read from it as any outsider
+// would, with one SM library (design §9), before anyone sees it. A file that does not verify
 // is this node's fault and is tampered: archive, ledger and receipts contradict
 // each other.
 func (s *Server) verified(id evidence.ID, f *proof.File) ([]byte, error) {
-	out, err := f.Marshal()
+	out, f, err := f.Written()
 	if err != nil {
 		return nil, tampered(fmt.Errorf("writing the proof of %s: %w", id, err))
-	}
-	if f, err = proof.Parse(out); err != nil {
-		return nil, tampered(fmt.Errorf("reading the own proof of %s: %w", id, err))
 	}
 	policy := s.cfg.Chain.Policy()
 	report := proof.Verify(f, policy, nil, proof.Options{Open: s.opened.open, Roots: s.roots, Receipt: s.judging.within(policy, s.roots)})

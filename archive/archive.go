@@ -13,6 +13,7 @@ import (
 
 	"qifeng/evidence"
 	"qifeng/internal/gm"
+	"qifeng/internal/gm/frequent"
 	"qifeng/proof/checkpoint"
 	"qifeng/proof/merkle"
 )
@@ -128,7 +129,7 @@ type Archive struct {
 	committed      atomic.Uint64
 	shares         shares // of the backlog
 	recent         recent // the outbox's
-	verifiers      *verifiers
+	submitters     *frequent.Keys
 
 	stopped atomic.Pointer[error]    // why nothing is accepted any more
 	lost    atomic.Pointer[lostList] // what a restored folder lacks; replaced by Open and by the outbox
@@ -205,7 +206,7 @@ func Open(cfg Config) (*Archive, error) {
 	}
 	a := &Archive{
 		cfg: cfg, limits: cfg.Limits, disk: cfg.disk, log: cfg.Logger.With("room", "archive"),
-		work: make(chan *work, cfg.Limits.PendingRequests), groups: make(chan *made), verifiers: newVerifiers(),
+		work: make(chan *work, cfg.Limits.PendingRequests), groups: make(chan *made), submitters: frequent.New(),
 		nudge: make(chan struct{}, 1), rouse: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	if err := a.recover(); err != nil {

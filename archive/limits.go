@@ -124,13 +124,6 @@ const (
 	// maxGroupPayload bounds a group's frame as read: GroupBytes and one request
 	// of 2 MiB, with intakes and tables, are below 8 MiB.
 	maxGroupPayload = 16 << 20
-	// keptVerifiers bounds the tables that make the verification of a key's
-	// signatures fast: 64 of gm.VerifierSize are below 20 MiB. A key gets one after
-	// verifierAfter statements, whose verification took as long as a table does;
-	// keptCounts bounds for how many keys that is counted.
-	keptVerifiers = 64
-	verifierAfter = 16
-	keptCounts    = 1024
 	// groupStart is read ahead of a group: head, tables and receipt of a thousand
 	// records.
 	groupStart = 20 << 10

@@ -90,7 +90,7 @@ func (a *Archive) authenticate(req *evidence.Request) (registry uint64, err erro
 	if err != nil {
 		return 0, err
 	}
-	if err := a.verifiers.verify(key, st.Signed.Message(a.cfg.ChainID), st.Signed.Sig[:]); err != nil {
+	if err := a.submitters.Verify(key, st.Signed.Message(a.cfg.ChainID), st.Signed.Sig[:]); err != nil {
 		return 0, fmt.Errorf("checking the statement of %s with key %s: %w", st.Submitter, st.Key, err)
 	}
 	return registry, nil

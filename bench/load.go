@@ -85,6 +85,7 @@ type load struct {
 	budget                  budget
 	waiting                 chan struct{}
 	sampling                sync.WaitGroup
+	judging                 sync.Mutex // one sample is checked at a time
 
 	mu      sync.Mutex // guards what follows
 	refused map[string]int64

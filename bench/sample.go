@@ -51,12 +51,16 @@ type sample struct {
 
 // follow waits for a sample's proof and then checks receipt and proof. The wait
 // is the node's own (Prefer: wait), which ends when the seal is there, so that
-// what is measured is sealing and not how often it was asked for.
+// what is measured is sealing and not how often it was asked for. One is checked
+// at a time: a seal ends the wait of several at once, and all of them together
+// would take every core from the node while it answers others.
 func (l *load) follow(s *sample) {
 	ctx, cancel := context.WithTimeout(context.Background(), sealTimeout)
 	defer cancel()
 	f, err := l.reader.WaitProof(ctx, s.id)
 	took := time.Since(s.due)
+	l.judging.Lock()
+	defer l.judging.Unlock()
 	if rerr := l.checkReceipt(s); rerr != nil {
 		l.wrong(s, fmt.Errorf("receipt: %w", rerr))
 		return

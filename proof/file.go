@@ -219,15 +219,20 @@ func (f *File) parseParts() (err error) {
 
 // Marshal returns the file as it is written, spread over lines.
 func (f *File) Marshal() ([]byte, error) {
-	line, err := f.Compact()
-	if err != nil {
-		return nil, err
+	out, _, err := f.Written()
+	return out, err
+}
+
+// Written is Marshal, and the file as [Parse] reads it from what is written.
+func (f *File) Written() (out []byte, read *File, err error) {
+	line := f.canonical()
+	if read, err = parseCanonical(line); err != nil {
+		return nil, nil, err
 	}
-	out := canon.Indent(line, indentDepth)
-	if len(out) > MaxFileBytes {
-		return nil, fmt.Errorf("proof file: has %d bytes, more than %d", len(out), MaxFileBytes)
+	if out = canon.Indent(line, indentDepth); len(out) > MaxFileBytes {
+		return nil, nil, fmt.Errorf("proof file: has %d bytes, more than %d", len(out), MaxFileBytes)
 	}
-	return out, nil
+	return out, read, nil
 }
 
 // Compact returns the file on one line, as it stands inside other JSON. It is

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -420,12 +421,12 @@ func FuzzVerify(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := p.Marshal()
+		again, read, err := p.Written()
 		if err != nil {
 			t.Fatalf("%q cannot be written again: %v", data, err)
 		}
-		if _, err := Parse(again); err != nil {
-			t.Fatalf("%q, written again, cannot be read: %v", data, err)
+		if q, err := Parse(again); err != nil || !reflect.DeepEqual(q, read) {
+			t.Fatalf("%q, written again, is read differently: %v", data, err)
 		}
 		r := Verify(p, policy, nil, Options{})
 		if r.Result == Proved && !made[string(p.Record)] {

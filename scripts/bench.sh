@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # 压测 · Measures what one node takes in, on this machine, with the chain of four members running.
 #
-#   scripts/bench.sh               all loads of docs/performance.md, about five minutes
+#   scripts/bench.sh               all loads of docs/performance.md, about six minutes
 #   scripts/bench.sh --quick       the same loads, shorter: within 50 seconds of a warm build
 #   scripts/bench.sh --compare     Tessera POSIX and this node, in turns, in one run
 #   scripts/bench.sh --size N      the rate with none and with N million records stored, and look-ups
@@ -141,7 +141,7 @@ full)
   echo_server 10 256
   network
   load latency100 --records 100 --connections 64 --rate 10000 --duration 30s --sample 1
-  load latency1000 --records 1000 --connections 32 --rate 13000 --duration 30s --sample 1
+  load latency1000 --records 1000 --connections 32 --rate 13000 --duration 60s --sample 0.25
   load latency-single --records 1 --connections 128 --rate 600 --duration 30s --sample 1
   load single --records 1 --connections 256 --duration 30s --samples-per-second 10
   load batch100 --records 100 --connections 24 --duration 60s --samples-per-second 10 --lookups 1000

@@ -11,6 +11,7 @@ import (
 
 	"qifeng/evidence"
 	"qifeng/internal/gm"
+	"qifeng/internal/gm/frequent"
 )
 
 // Keys is the register of keys. ok is false for a key that is not there and for
@@ -36,6 +37,7 @@ type Config struct {
 // concurrent use.
 type Verifier struct {
 	keys   Keys
+	tables *frequent.Keys
 	hosts  authorities
 	now    func() time.Time
 	nonces *nonces
@@ -54,7 +56,7 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("httpsig: %w", err)
 	}
-	return &Verifier{keys: cfg.Keys, hosts: hosts, now: cfg.Now, nonces: newNonces(cfg.Now().Unix())}, nil
+	return &Verifier{keys: cfg.Keys, tables: frequent.New(), hosts: hosts, now: cfg.Now, nonces: newNonces(cfg.Now().Unix())}, nil
 }
 
 // Signed reports whether a request carries anything of a signature, which then
@@ -92,7 +94,7 @@ func (v *Verifier) Verify(r *http.Request) (Identity, error) {
 		return Identity{}, refuse(UnknownKey, "keyid", "%s is no key of the register, or it is revoked", KeyID(p.member, p.key))
 	}
 	base := appendBase(nil, parts, raw)
-	if err := key.Verify(base, sig); err != nil {
+	if err := v.tables.Verify(key, base, sig); err != nil {
 		return Identity{}, refuse(Wrong, signatureField, "is not that of %s over the base %q", KeyID(p.member, p.key), base)
 	}
 	if purpose != evidence.Read {

@@ -32,9 +32,9 @@ func (s *Server) prove(st *archive.Stored) (out []byte, left []string, err error
 }
 
 // verified writes a proof file and verifies what is read from it as any outsider
-// would, with one SM library (design §9), before anyone sees it. A file that does not verify
-// is this node's fault and is tampered: archive, ledger and receipts contradict
-// each other.
+// would, with one SM library (design §9), before anyone sees it. A file that does
+// not verify is this node's fault and is tampered: archive, ledger and receipts
+// contradict each other.
 func (s *Server) verified(id evidence.ID, f *proof.File) ([]byte, error) {
 	out, f, err := f.Written()
 	if err != nil {

@@ -15,8 +15,9 @@ const VerifierSize = sm2public.KeySize + 512
 // with which a verification takes a third to a half of the time of [PublicKey.Verify] and allocates
 // nothing. Making one takes as long as some fifteen verifications without it; how many are kept is
 // for the caller to bound. It accepts exactly what Verify accepts. It is for intake and signed
-// reads, where one key signs thousands of messages: a verdict over a proof asks [PublicKey.Verify] or [VerifyBoth], so
-// that what this code alone accepted never stands. It is safe for concurrent use.
+// reads, where one key signs thousands of messages: a verdict over a proof asks [PublicKey.Verify]
+// or [VerifyBoth], so that what this code alone accepted never stands. It is safe for concurrent
+// use.
 type Verifier struct {
 	key   PublicKey
 	table *sm2public.Key // nil for Ed25519 and for the zero key

@@ -41,7 +41,8 @@ func (s *Server) verified(id evidence.ID, f *proof.File) ([]byte, error) {
 		return nil, tampered(fmt.Errorf("writing the proof of %s: %w", id, err))
 	}
 	policy := s.cfg.Chain.Policy()
-	report := proof.Verify(f, policy, nil, proof.Options{Open: s.opened.open, Roots: s.roots, Receipt: s.judging.within(policy, s.roots)})
+	report := proof.Verify(f, policy, nil, proof.Options{
+		Open: s.opened.open, Signature: s.signers.Verify, Roots: s.roots, Receipt: s.judging.within(policy, s.roots)})
 	if report.Result != proof.Proved {
 		return nil, tampered(fmt.Errorf("own proof of %s is %s: %s", id, report.Result, failedSteps(report)))
 	}

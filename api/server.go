@@ -17,6 +17,7 @@ import (
 
 	"qifeng/api/httpsig"
 	"qifeng/evidence"
+	"qifeng/internal/gm/frequent"
 	"qifeng/proof"
 )
 
@@ -56,6 +57,7 @@ type Server struct {
 	handler http.Handler
 	reads   verifier
 	opened  *opened
+	signers *frequent.Keys // of statements inside the proofs it gives out
 	judging *judging
 
 	limits      Bounds
@@ -85,7 +87,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, log: cfg.Logger, now: cfg.Now, genesis: g,
-		waiters: make(chan struct{}, maxWaiters), draining: make(chan struct{}), opened: newOpened(), judging: newJudging(),
+		waiters: make(chan struct{}, maxWaiters), draining: make(chan struct{}), opened: newOpened(), signers: frequent.New(), judging: newJudging(),
 	}
 	if s.log == nil {
 		s.log = slog.Default()

@@ -39,6 +39,9 @@ type Options struct {
 	// many of its own proofs under one checkpoint opens that once. It must give what
 	// checkpoint.Open gives. The verifier sets none.
 	Open func(note []byte, p *checkpoint.Policy, opt checkpoint.Options) (*checkpoint.Sealed, error)
+	// Signature stands in for the Verify of a statement's key where it is given, and
+	// must accept what that accepts. The verifier sets none; with Second it is not asked.
+	Signature func(k gm.PublicKey, msg, sig []byte) error
 	// Receipt stands in for the verification of an anchor's receipt where it is
 	// given, as Open does for that of notes: it returns what verify returns, now or
 	// when it was asked about the same anchor, note and receipt under the same policy
@@ -152,13 +155,17 @@ func (v *verifier) check(name StepName, err error, zh, en string, args ...any) {
 
 // verifySig checks a signed object with a key, by both libraries where asked.
 func (v *verifier) verifySig(s *evidence.Signed, k gm.PublicKey) error {
-	if !v.opt.Second {
-		return s.Verify(v.p.Chain, k)
+	verify := gm.PublicKey.Verify
+	switch {
+	case v.opt.Second:
+		verify = gm.VerifyBoth
+		if k.Alg() == gm.SM2 {
+			v.second++
+		}
+	case v.opt.Signature != nil:
+		verify = v.opt.Signature
 	}
-	if k.Alg() == gm.SM2 {
-		v.second++
-	}
-	err := gm.VerifyBoth(k, s.Message(v.p.Chain), s.Sig[:])
+	err := verify(k, s.Message(v.p.Chain), s.Sig[:])
 	if errors.Is(err, gm.ErrDisagree) {
 		v.disagree = true
 	}

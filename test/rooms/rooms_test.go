@@ -22,6 +22,7 @@ const root = "../.."
 var ranks = map[string]int{
 	"internal/gm/sm3lanes": -1, "internal/gm/sm2public": -1, "internal/durable": -1, "internal/fault": -1,
 	"internal/gm":                0,
+	"internal/gm/frequent":       1,
 	"proof/merkle":               1,
 	"proof/checkpoint":           2,
 	"evidence/canon":             3,

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -299,19 +298,7 @@ func oneLine(text string) string {
 	return text
 }
 
-// witnessHandler answers as a C2SP witness of other logs; nil without [witness].
-func witnessHandler(h home, cfg *Config, cons *genesis.Consortium, policy *checkpoint.Policy, log *slog.Logger) (http.Handler, error) {
-	if cfg.Witness.Key == "" {
-		return nil, nil
-	}
-	s, err := openWitness(h, cfg, cons, policy, log)
-	if err != nil {
-		return nil, fmt.Errorf("[witness] %w", err)
-	}
-	log.Info("this node is a witness of other logs", "key", s.Witness().String(), "logs", len(s.Status()))
-	return s, nil
-}
-
+// openWitness opens what this node is to other logs, by [witness].
 func openWitness(h home, cfg *Config, cons *genesis.Consortium, policy *checkpoint.Policy, log *slog.Logger) (*witness.Server, error) {
 	key, err := witnessKey(h, cfg, cons)
 	if err != nil {

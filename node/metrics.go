@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"qifeng/anchor/witness"
 	"qifeng/api"
 	"qifeng/archive"
 	"qifeng/chain"
@@ -42,6 +43,7 @@ type metrics struct {
 	server  atomic.Pointer[api.Server]
 	audit   atomic.Pointer[auditLog]
 	anchors atomic.Pointer[anchors]
+	witness atomic.Pointer[witness.Server]
 
 	http   httpMetrics
 	intake intakeMetrics

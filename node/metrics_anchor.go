@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"qifeng/anchor"
+	"qifeng/anchor/witness"
 )
 
 // anchorMetrics count what happens to the anchors. Their names are the
@@ -38,7 +39,17 @@ var (
 	anchorEveryDesc   = newDesc("anchor_every_seconds", "Time between attempts, as configured.", "anchor", "kind")
 )
 
-var anchorDescs = []*prometheus.Desc{anchorEntriesDesc, anchorAgeDesc, anchorAlarmDesc, anchorFailingDesc, anchorEveryDesc}
+var (
+	witnessEntriesDesc = newDesc("witness_entries", "Ledger entries of another log that this node has cosigned last.", "log")
+	witnessAgeDesc     = newDesc("witness_age_seconds", "Time since this node cosigned that log last.", "log")
+	witnessForkDesc    = newDesc("witness_fork", "1 while a proof lies here that the log has signed two roots of one size.", "log")
+	witnessBrokenDesc  = newDesc("witness_broken", "1 while this witness cosigns nothing until it is started again.")
+)
+
+var anchorDescs = []*prometheus.Desc{
+	anchorEntriesDesc, anchorAgeDesc, anchorAlarmDesc, anchorFailingDesc, anchorEveryDesc,
+	witnessEntriesDesc, witnessAgeDesc, witnessForkDesc, witnessBrokenDesc,
+}
 
 // anchors writes the state of each anchor that is configured.
 func (e emitter) anchors(a *anchors, cfg *Config, now time.Time) {
@@ -53,5 +64,16 @@ func (e emitter) anchors(a *anchors, cfg *Config, now time.Time) {
 		c := cfg.Anchor[st.Name]
 		e.one(anchorEveryDesc, c.every().Seconds(), st.Name, kind)
 		e.one(anchorFailingDesc, truth(st.LastError != "" || st.Hanging), st.Name, kind)
+	}
+}
+
+// witness writes what this node knows as a witness of others. The logs are the
+// configuration's.
+func (e emitter) witness(s *witness.Server, now time.Time) {
+	e.one(witnessBrokenDesc, truth(s.Err() != nil))
+	for _, st := range s.Status() {
+		e.one(witnessEntriesDesc, float64(st.Size), st.Origin)
+		e.one(witnessAgeDesc, age(now, st.Time), st.Origin)
+		e.one(witnessForkDesc, truth(st.Forked), st.Origin)
 	}
 }

@@ -151,6 +151,9 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 	if a := c.m.anchors.Load(); a != nil {
 		put.anchors(a, c.m.cfg, now)
 	}
+	if w := c.m.witness.Load(); w != nil {
+		put.witness(w, now)
+	}
 	put.server(c.m.server.Load())
 }
 

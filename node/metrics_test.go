@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/common/model"
 
 	"qifeng/chain"
+	"qifeng/internal/gm"
+	"qifeng/proof/checkpoint"
 )
 
 // TestRunningNode runs four nodes and looks at what an operator's tools see of
@@ -110,6 +112,11 @@ func scrapes4(t *testing.T, n *testNet) families {
 	seen := families{}
 	own := "http://" + n.scrape + "/metrics"
 	lockedAnchor(t, n, len(n.state.Members)-1)
+	other, err := gm.GenerateKey(gm.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	witnessOf(t, n, n.home(0), "court.example/witness", func(string) []string { return []string{checkpoint.LogKey("log.example/other", other.Public())} })
 	if err := os.Remove(n.home(0).path(Default().Keys.Guard)); err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +147,9 @@ func scrapes4(t *testing.T, n *testNet) families {
 		_, ok := scraped(t, n.url(vendor, "/metrics")).value("qifeng_anchor_age_seconds", "anchor", "tsa")
 		return ok
 	})
+	if code, said := askWitness(t, n.url(0, "/witness/add-checkpoint"), "log.example/other", other, "0", "1"); code != 200 {
+		t.Errorf("the witness does not cosign: %d %s", code, said)
+	}
 	for _, url := range []string{own, n.url(vendor, "/metrics")} {
 		_, text := get(t, url)
 		if err := seen.add(text); err != nil {
@@ -247,8 +257,9 @@ func checkNames(t *testing.T, n *testNet, seen families) {
 }
 
 // allowedLabels have closed lists of values: members, roles, codes of the
-// program, patterns of routes, names of the configuration's anchors.
-var allowedLabels = []string{"route", "method", "code", "problem", "result", "step", "member", "role", "reason", "kind", "version", "go_version", "anchor"}
+// program, patterns of routes, names of the configuration's anchors
+// and origins of its logs.
+var allowedLabels = []string{"route", "method", "code", "problem", "result", "step", "member", "role", "reason", "kind", "version", "go_version", "anchor", "log"}
 
 // checkDocumented holds docs/metrics.md against what the nodes showed: every
 // metric of ours stands there once, with its type and labels.

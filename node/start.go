@@ -161,8 +161,14 @@ func (n *running) open(ctx context.Context, h home, cfg *Config, cons *genesis.C
 // anchor. What is wrong on this disk is an error; a service that is away is not.
 func (n *running) openAnchors(h home, cfg *Config, cons *genesis.Consortium) (out api.Config, err error) {
 	policy := n.chain.Policy()
-	if out.Witness, err = witnessHandler(h, cfg, cons, policy, n.log); err != nil {
-		return out, err
+	if cfg.Witness.Key != "" {
+		w, err := openWitness(h, cfg, cons, policy, n.log)
+		if err != nil {
+			return out, fmt.Errorf("[witness] %w", err)
+		}
+		n.log.Info("this node is a witness of other logs", "key", w.Witness().String(), "logs", len(w.Status()))
+		n.metrics.witness.Store(w)
+		out.Witness = w
 	}
 	n.anchors, err = openAnchors(h, cfg, policy, n.chain, n.log, n.metrics.anchored)
 	if n.anchors == nil || err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -30,9 +31,6 @@ type ServerConfig struct {
 
 	Now    func() time.Time // nil for time.Now
 	Logger *slog.Logger     // nil for none
-	// Observe, if there is one, is told of every answer; the origin is that of a known
-	// log, or empty.
-	Observe func(origin string, status int)
 }
 
 // Server answers add-checkpoint requests. It never cosigns two states of one log that
@@ -133,28 +131,39 @@ type LogStatus struct {
 	Origin string
 	Size   uint64
 	Time   time.Time // of the last cosignature; zero if there is none
+	Forked bool      // a proof against it lies in its [ForkFiles]
 }
 
 // Status tells of all logs, sorted by origin.
 func (s *Server) Status() []LogStatus {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	state := s.state // replaced when it changes, never changed
+	s.mu.Unlock()
 	var out []LogStatus
 	for _, origin := range slices.Sorted(maps.Keys(s.logs)) {
 		st := LogStatus{Origin: origin}
-		if h, ok := s.state[origin]; ok {
+		if h, ok := state[origin]; ok {
 			st.Size, st.Time = h.size, time.Unix(h.time, 0).UTC()
 		}
+		kept, _ := ForkFiles(s.cfg.State, origin)
+		_, err := os.Stat(kept)
+		st.Forked = err == nil
 		out = append(out, st)
 	}
 	return out
+}
+
+// Err is why nothing is cosigned until a new start, nil while all is well.
+func (s *Server) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
 }
 
 // reply is an answer by c2sp.org/tlog-witness.
 type reply struct {
 	status int
 	body   string
-	origin string // of a known log
 }
 
 // ServeHTTP answers one add-checkpoint request, under whatever path it is mounted.
@@ -176,9 +185,6 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	rw.WriteHeader(a.status)
 	_, _ = io.WriteString(rw, a.body) // a caller who has gone asks again
-	if s.cfg.Observe != nil {
-		s.cfg.Observe(a.origin, a.status)
-	}
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) reply {
@@ -213,9 +219,7 @@ func (s *Server) add(body []byte) reply {
 	if !ok {
 		return reply{status: http.StatusNotFound, body: "unknown log\n"}
 	}
-	a := s.addTo(sub, keys)
-	a.origin = sub.origin
-	return a
+	return s.addTo(sub, keys)
 }
 
 // malformed says what is wrong with a request, without giving all of it back.

@@ -252,6 +252,9 @@ func TestOwnClientAndServer(t *testing.T) {
 		verifiers = append(verifiers, v)
 	}
 	held, seen := ForkFiles(s.cfg.State, c.origin())
+	if st := s.Status(); len(st) != 1 || !st[0].Forked || st[0].Size != 30 {
+		t.Errorf("the status is %+v", st)
+	}
 	var texts []string
 	for _, path := range []string{held, seen} {
 		n, err := note.Open(fileBytes(t, path), note.VerifierList(verifiers...))
@@ -424,18 +427,6 @@ func TestServerBounds(t *testing.T) {
 		}
 		<-s.slots
 		mustCosign(t, s, l, 0, 5)
-	})
-	t.Run("observed", func(t *testing.T) {
-		var got []string
-		s := ownServer(t, l.logs(t), func(c *ServerConfig) {
-			c.Observe = func(origin string, status int) { got = append(got, fmt.Sprint(origin, " ", status)) }
-		})
-		ask(t, s, l.request(t, 0, 5))
-		ask(t, s, "")
-		ask(t, s, newLog(t, "log.example/b", 1, 1).request(t, 0, 1))
-		if want := "[log.example/a 200  400  404]"; fmt.Sprint(got) != want {
-			t.Errorf("observed %v, want %s", got, want)
-		}
 	})
 	t.Run("a body that stops", func(t *testing.T) {
 		s := ownServer(t, l.logs(t))

@@ -158,6 +158,9 @@ func TestServerFailures(t *testing.T) {
 				t.Fatalf("%d %s", a.status, a.said())
 			}
 			point = func(string) error { return nil }
+			if out := s.Err() != nil; out != (at == pointRenamed) {
+				t.Errorf("out of order: %t", out)
+			}
 			forked := ask(t, s, other.request(t, 3, 7))
 			switch at {
 			case pointChecked, pointWritten: // the first was never recorded: either may come

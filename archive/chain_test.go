@@ -404,7 +404,7 @@ func TestUnknownFilesRefuseTheStart(t *testing.T) {
 	w.close()
 	for _, name := range []string{"journal/notes.txt", "outbox/0000000000000009-00.batch", "journal/0000000000000009.journal"} {
 		path := filepath.Join(w.dir, name)
-		if err := os.WriteFile(path, []byte("QFBATCH\x01 what is this"), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte("QFBATCH\x02 what is this"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if a, err := Open(w.cfg); !errors.Is(err, ErrTampered) {

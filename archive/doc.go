@@ -50,14 +50,15 @@
 //
 // SEQ has 16 decimal digits, DIGEST is the SM3 digest of the signed header in
 // hex, FOLDER is SEQ/256 in 14 digits. A batch file is the preface "QFBATCH"
-// and the version byte 1, then frames (frame.go), each of which was fsynced
+// and the version byte 2, then frames (frame.go), each of which was fsynced
 // before the next was written:
 //
 //  1. opening: kind 1, seq (8), length (1) and text of the node's id, length (1)
 //     and text of the chain id;
 //  2. any number of groups (group.go): records, the signed statements that they
 //     came under with the pairs of all submissions of these, and the signed head
-//     of the receipt that the records share;
+//     of the receipt that the records share; beside the leaves of each of these
+//     trees the roots of its blocks, so that a path is made of one block and them;
 //  3. in a closed batch the footer (footer.go): the signed header and the nodes
 //     of the streams' trees, so that a path is read and not computed. With the
 //     footer the file never changes again.

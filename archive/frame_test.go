@@ -119,7 +119,7 @@ func TestDamageBeforeTheTailIsCorrupt(t *testing.T) {
 		}},
 		{"the last group stands twice", func() []byte { return append(bytes.Clone(data), data[last:]...) }},
 		{"garbage behind", func() []byte { return append(bytes.Clone(data), "garbage that is no frame"...) }},
-		{"another version", func() []byte { bad := bytes.Clone(data); bad[7] = 2; return bad }},
+		{"another version", func() []byte { bad := bytes.Clone(data); bad[7] = 1; return bad }},
 		{"empty", func() []byte { return nil }},
 		{"only the preface", func() []byte { return data[:len(filePreface)] }},
 		{"the opening is cut off", func() []byte { return data[:len(filePreface)+20] }},

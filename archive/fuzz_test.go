@@ -15,7 +15,21 @@ func sampleGroup() *group {
 		records:    []groupRecord{{[]byte("r0"), 0, 1, 2}, {[]byte("record"), 1, 0, 0}}}
 }
 
+// largeGroup has trees of more than one block.
+func largeGroup() *group {
+	g := sampleGroup()
+	pairs := make([]merkle.Digest, merkle.BlockSize+1)
+	for i := range pairs {
+		pairs[i] = merkle.Sum([]byte{byte(i)})
+		g.records = append(g.records, groupRecord{[]byte("r"), 0, uint32(i), 1})
+	}
+	g.statements[0].pairs, g.statements[0].blocks = pairs, merkle.Blocks(pairs)
+	g.blocks = make([]merkle.Digest, keptBlocks(uint64(len(g.records))))
+	return g
+}
+
 func FuzzGroup(f *testing.F) {
+	f.Add(largeGroup().encode(nil)[frameHead:])
 	f.Add(sampleGroup().encode(nil)[frameHead:])
 	f.Add((&group{}).encode(nil)[frameHead:])
 	f.Fuzz(func(t *testing.T, p []byte) {
@@ -99,21 +113,24 @@ func FuzzBatchFile(f *testing.F) {
 }
 
 func TestGroupRoundTrip(t *testing.T) {
-	g := sampleGroup()
-	p := g.encode(nil)[frameHead:]
-	back, err := decodeGroup(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(back.encode(nil)[frameHead:], p) {
-		t.Fatal("the group changed")
-	}
-	for n := range p {
-		if _, err := decodeGroup(p[:n]); err == nil {
-			t.Fatalf("a group cut to %d of %d bytes was read", n, len(p))
-		}
-	}
-	if _, err := decodeGroup(append(bytes.Clone(p), 0)); err == nil {
-		t.Fatal("a group with a byte behind it was read")
+	for name, g := range map[string]*group{"small": sampleGroup(), "large": largeGroup()} {
+		t.Run(name, func(t *testing.T) {
+			p := g.encode(nil)[frameHead:]
+			back, err := decodeGroup(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(back.encode(nil)[frameHead:], p) {
+				t.Fatal("the group changed")
+			}
+			for n := range p {
+				if _, err := decodeGroup(p[:n]); err == nil {
+					t.Fatalf("a group cut to %d of %d bytes was read", n, len(p))
+				}
+			}
+			if _, err := decodeGroup(append(bytes.Clone(p), 0)); err == nil {
+				t.Fatal("a group with a byte behind it was read")
+			}
+		})
 	}
 }

@@ -20,7 +20,7 @@ const (
 )
 
 // filePreface begins every batch file and carries the version of the format.
-var filePreface = []byte("QFBATCH\x01")
+var filePreface = []byte("QFBATCH\x02")
 
 // opening is the first frame: which batch of which node on which chain.
 type opening struct {
@@ -55,17 +55,21 @@ func decodeOpening(p []byte) (o opening, err error) {
 //	head          4  bytes of the signed receipt head
 //	per statement: bytes 4, submissions under it 4
 //	per record:    bytes 4, statement 4, position under it 4, stream 1
-//	the head; the statements; per statement the pairs of its submissions, 64
-//	bytes each; the records
+//	the head; the blocks of the receipt's tree, 64 bytes each; the statements;
+//	per statement the pairs of its submissions, 64 bytes each, and their blocks;
+//	the records
 //
 // The tables are of fixed width and come first, so that one record is read
 // without the others. Pairs are kept of all submissions of a statement, also of
-// those that were stored before, under another: the path needs them.
+// those that were stored before, under another: the path needs them. Blocks
+// ([merkle.Blocks]) make a path without the rest of its tree; a tree that is one
+// block has none here.
 type group struct {
 	registry   uint64
 	received   int64
 	base       [3]uint32
 	head       []byte
+	blocks     []merkle.Digest
 	statements []groupStatement
 	records    []groupRecord
 }
@@ -73,7 +77,24 @@ type group struct {
 type groupStatement struct {
 	signed []byte
 	pairs  []merkle.Digest
+	blocks []merkle.Digest
 	owner  owner // read from signed; not in the frame
+}
+
+// keptBlocks is how many blocks of a tree of n leaves stand in a group.
+func keptBlocks(n uint64) uint64 {
+	if n <= merkle.BlockSize {
+		return 0
+	}
+	return (n + merkle.BlockSize - 1) / merkle.BlockSize
+}
+
+// kept are those of a tree's blocks that stand in a group.
+func kept(blocks []merkle.Digest) []merkle.Digest {
+	if len(blocks) == 1 {
+		return nil
+	}
+	return blocks
 }
 
 type groupRecord struct {
@@ -93,9 +114,9 @@ const (
 // encode writes the payload behind the room for a frame's head, into buf where
 // it is large enough.
 func (g *group) encode(buf []byte) []byte {
-	size := frameHead + frameTail + groupFixed + len(g.head) + len(g.statements)*statementEntry + len(g.records)*recordEntry
+	size := frameHead + frameTail + groupFixed + len(g.head) + len(g.blocks)*pairSize + len(g.statements)*statementEntry + len(g.records)*recordEntry
 	for _, s := range g.statements {
-		size += len(s.signed) + len(s.pairs)*pairSize
+		size += len(s.signed) + (len(s.pairs)+len(s.blocks))*pairSize
 	}
 	for _, r := range g.records {
 		size += len(r.data)
@@ -118,14 +139,12 @@ func (g *group) encode(buf []byte) []byte {
 		b = binary.BigEndian.AppendUint32(b, r.position)
 		b = append(b, r.stream)
 	}
-	b = append(b, g.head...)
+	b = appendPairs(append(b, g.head...), g.blocks)
 	for _, s := range g.statements {
 		b = append(b, s.signed...)
 	}
 	for _, s := range g.statements {
-		for _, p := range s.pairs {
-			b = appendPair(b, p)
-		}
+		b = appendPairs(appendPairs(b, s.pairs), s.blocks)
 	}
 	for _, r := range g.records {
 		b = append(b, r.data...)
@@ -144,6 +163,21 @@ func appendPair(b []byte, d merkle.Digest) []byte {
 	return append(append(b, d.SM3[:]...), d.SHA256[:]...)
 }
 
+func appendPairs(b []byte, list []merkle.Digest) []byte {
+	for _, d := range list {
+		b = appendPair(b, d)
+	}
+	return b
+}
+
+func toPairs(b []byte) []merkle.Digest {
+	out := make([]merkle.Digest, len(b)/pairSize)
+	for i := range out {
+		out[i] = toPair(b[i*pairSize:])
+	}
+	return out
+}
+
 func toPair(b []byte) (d merkle.Digest) {
 	copy(d.SM3[:], b[:32])
 	copy(d.SHA256[:], b[32:64])
@@ -156,8 +190,10 @@ type layout struct {
 	received   int64
 	base       [3]uint32
 	head       span
+	blocks     span
 	statements []span
 	pairs      []span // per statement
+	pairBlocks []span // per statement
 	records    []recordSpan
 	size       uint64
 }
@@ -207,6 +243,7 @@ func decodeLayout(f fixed, r *reader) (*layout, error) {
 	at := uint64(groupFixed + f.tables())
 	next := func(n uint64) span { s := span{at, n}; at += n; return s }
 	l.head = next(uint64(f.head))
+	l.blocks = next(keptBlocks(uint64(f.records)) * pairSize)
 	counts := make([]uint32, f.statements)
 	for i := range counts {
 		l.statements = append(l.statements, next(uint64(r.u32())))
@@ -214,6 +251,7 @@ func decodeLayout(f fixed, r *reader) (*layout, error) {
 	}
 	for _, n := range counts {
 		l.pairs = append(l.pairs, next(uint64(n)*pairSize))
+		l.pairBlocks = append(l.pairBlocks, next(keptBlocks(uint64(n))*pairSize))
 	}
 	for range f.records {
 		rec := recordSpan{span: next(uint64(r.u32())), statement: r.u32(), position: r.u32(), stream: r.u8()}
@@ -245,13 +283,9 @@ func decodeGroup(p []byte) (*group, error) {
 		return nil, fmt.Errorf("the group has %d bytes where its tables say %d", len(p), l.size)
 	}
 	cut := func(s span) []byte { return p[s.from:s.end():s.end()] }
-	g := &group{registry: l.registry, received: l.received, base: l.base, head: cut(l.head)}
+	g := &group{registry: l.registry, received: l.received, base: l.base, head: cut(l.head), blocks: toPairs(cut(l.blocks))}
 	for i, s := range l.statements {
-		st := groupStatement{signed: cut(s)}
-		for b := cut(l.pairs[i]); len(b) > 0; b = b[pairSize:] {
-			st.pairs = append(st.pairs, toPair(b))
-		}
-		g.statements = append(g.statements, st)
+		g.statements = append(g.statements, groupStatement{signed: cut(s), pairs: toPairs(cut(l.pairs[i])), blocks: toPairs(cut(l.pairBlocks[i]))})
 	}
 	for _, rec := range l.records {
 		g.records = append(g.records, groupRecord{cut(rec.span), rec.statement, rec.position, rec.stream})

@@ -22,9 +22,8 @@ type Limits struct {
 
 	// GroupRecords and GroupBytes end the collecting of a group: what shares one
 	// fsync and one receipt signature. At 1,000 records one signature is below
-	// 0.1 µs a record already; a larger group only makes its first request wait
-	// and lengthens the hashing of a receipt's path when it is read back. A group
-	// may exceed them by less than one request.
+	// 0.1 µs a record already; a larger group only makes its first request wait. A
+	// group may exceed them by less than one request.
 	GroupRecords int
 	GroupBytes   int64
 

@@ -87,7 +87,7 @@ type freshGroup struct {
 	places  map[merkle.Digest]uint32
 	counts  [3]uint32
 	within  []uint32 // place of each record among the group's of its stream
-	bytes   int64    // of the records, statements and pairs
+	bytes   int64    // of the records, statements, pairs and blocks
 	receipt *merkle.Tree
 }
 
@@ -233,7 +233,7 @@ func (a *Archive) place(g *freshGroup, w *work, before *made) result {
 // add makes the records of those slots of a request that are its own.
 func (g *freshGroup) add(node string, req *evidence.Request, slots []slot) {
 	signed := req.Statement.Signed.Raw
-	st := groupStatement{signed: signed, pairs: make([]merkle.Digest, len(slots)), owner: ownerOf(req.Statement)}
+	st := groupStatement{signed: signed, pairs: make([]merkle.Digest, len(slots)), blocks: kept(req.Blocks), owner: ownerOf(req.Statement)}
 	envelope := evidence.NewEnvelope(evidence.Intake{Node: node, ReceivedAt: time.UnixMilli(g.received).UTC(), Statement: merkle.Sum(signed)})
 	for i := range slots {
 		sub := &req.Submissions[i]
@@ -255,7 +255,7 @@ func (g *freshGroup) add(node string, req *evidence.Request, slots []slot) {
 		g.bytes += int64(len(data)) + recordEntry
 	}
 	g.statements = append(g.statements, st)
-	g.bytes += int64(len(signed)) + statementEntry + int64(len(st.pairs))*pairSize
+	g.bytes += int64(len(signed)) + statementEntry + int64(len(st.pairs)+len(st.blocks))*pairSize
 }
 
 // streamOf is the place of each kind's stream in evidence.Streams.
@@ -275,4 +275,6 @@ func (g *freshGroup) hash() {
 	}
 	g.leaves = merkle.LeafHashes(data)
 	g.receipt = merkle.NewTree(g.leaves)
+	g.blocks = kept(g.receipt.Blocks())
+	g.bytes += int64(len(g.blocks)) * pairSize
 }

@@ -152,7 +152,7 @@ func (a *Archive) pairAt(at locator) (pair merkle.Digest, err error) {
 			return g.corrupt("the index names record %d of %d", at.position, len(g.layout.records))
 		}
 		r := g.layout.records[at.position]
-		b, err := g.read(span{g.layout.pairs[r.statement].from + uint64(r.position)*pairSize, pairSize})
+		b, err := g.read(g.pairsOf(r.statement, uint64(r.position), 1))
 		if err == nil {
 			pair = toPair(b)
 		}
@@ -167,13 +167,13 @@ type groupView struct {
 	at      int64 // offset of its payload
 	layout  *layout
 	head    []byte
-	receipt *merkle.Tree
+	receipt *blockTree
 	parsed  map[uint32]*statementView
 }
 
 type statementView struct {
 	signed []byte
-	tree   *merkle.Tree
+	pairs  *blockTree
 }
 
 func (g *groupView) corrupt(format string, args ...any) error {
@@ -224,8 +224,8 @@ func openTables(v *view, offset uint32) (*groupView, error) {
 	return g, nil
 }
 
-// openGroup reads what all records of a group share and checks it: the receipt
-// head must be over the leaves that the batch has for them.
+// openGroup reads what all records of a group share and checks it: what is read
+// of the leaves later must lead to the root of the receipt head.
 func openGroup(v *view, wanted []locator) (*groupView, error) {
 	g, err := openTables(v, wanted[0].offset)
 	if err != nil {
@@ -235,39 +235,51 @@ func openGroup(v *view, wanted []locator) (*groupView, error) {
 	if g.head, err = g.read(g.layout.head); err != nil {
 		return nil, err
 	}
-	counts := g.counts(len(g.layout.records))
-	var streams [3][]merkle.Digest
-	for i := range streams {
-		if streams[i], err = v.leaves(uint8(i), uint64(g.layout.base[i]), counts[i]); err != nil {
-			return nil, g.corrupt("%v", err)
-		}
-	}
-	leaves := make([]merkle.Digest, len(g.layout.records))
-	for i, r := range g.layout.records {
-		leaves[i] = streams[r.stream][0]
-		streams[r.stream] = streams[r.stream][1:]
-	}
-	g.receipt = merkle.NewTree(leaves)
 	h, err := evidence.ParseReceiptHead(g.head)
 	if err != nil {
 		return nil, g.corrupt("%v", err)
 	}
-	root, err := merkle.RootAt(g.receipt.Size(), g.receipt)
+	blocks, err := g.read(g.layout.blocks)
 	if err != nil {
 		return nil, err
 	}
-	if h.Root != root || h.Seq != v.seq {
+	size := uint64(len(g.layout.records))
+	if g.receipt, err = openBlocks(size, h.Root, toPairs(blocks), g.leaves); err != nil || h.Count != size || h.Seq != v.seq {
 		return nil, g.corrupt("the receipt is not over the records")
 	}
 	return g, nil
 }
 
-// counts is how many of the first n records are in each stream.
-func (g *groupView) counts(n int) (counts [3]uint64) {
-	for _, r := range g.layout.records[:n] {
-		counts[r.stream]++
+// inStreams is where records of the group stand in the streams: the first of
+// each stream from record from on, and how many of the next n there are.
+func (g *groupView) inStreams(from, n uint64) (first, count [3]uint64) {
+	for i, base := range g.layout.base {
+		first[i] = uint64(base)
 	}
-	return counts
+	for _, r := range g.layout.records[:from] {
+		first[r.stream]++
+	}
+	for _, r := range g.layout.records[from : from+n] {
+		count[r.stream]++
+	}
+	return first, count
+}
+
+// leaves are those that the batch has for some records of the group.
+func (g *groupView) leaves(from, n uint64) ([]merkle.Digest, error) {
+	first, count := g.inStreams(from, n)
+	var streams [3][]merkle.Digest
+	for i := range streams {
+		var err error
+		if streams[i], err = g.v.leaves(uint8(i), first[i], count[i]); err != nil {
+			return nil, err
+		}
+	}
+	leaves := make([]merkle.Digest, n)
+	for i, r := range g.layout.records[from : from+n] {
+		leaves[i], streams[r.stream] = streams[r.stream][0], streams[r.stream][1:]
+	}
+	return leaves, nil
 }
 
 // readAhead asks for all that records of the group will be made of. Where a page
@@ -278,10 +290,7 @@ func (g *groupView) readAhead(wanted []locator) {
 	}
 	ask := func(s span) { willNeed(g.v.r, g.at+int64(s.from), int64(s.len)) }
 	ask(g.layout.head)
-	for i, n := range g.counts(len(g.layout.records)) {
-		leaves := g.v.foot.stream(g.v.r, uint8(i))
-		willNeed(g.v.r, leaves.place(0, uint64(g.layout.base[i])), int64(n)*pairSize)
-	}
+	ask(g.layout.blocks)
 	for _, l := range wanted[:min(len(wanted), readAheadRecords)] {
 		if uint64(l.position) >= uint64(len(g.layout.records)) {
 			return // which is found out when it is read
@@ -289,10 +298,15 @@ func (g *groupView) readAhead(wanted []locator) {
 		r := g.layout.records[l.position]
 		ask(r.span)
 		ask(g.layout.statements[r.statement])
-		ask(g.layout.pairs[r.statement])
+		ask(g.layout.pairBlocks[r.statement])
+		from, n := extent(uint64(r.position), g.layout.pairs[r.statement].len/pairSize)
+		ask(g.pairsOf(r.statement, from, n))
+		first, count := g.inStreams(extent(uint64(l.position), uint64(len(g.layout.records))))
+		for i, n := range count {
+			willNeed(g.v.r, g.v.foot.stream(g.v.r, uint8(i)).place(0, first[i]), int64(n)*pairSize)
+		}
 		nodes := ahead{g.v.foot.stream(g.v.r, r.stream)}
-		index := uint64(g.layout.base[r.stream]) + g.counts(int(l.position))[r.stream]
-		_, _ = merkle.InclusionAt(index, nodes.size, nodes) // only asked for; it is made when all is there
+		_, _ = merkle.InclusionAt(g.streamIndex(l.position), nodes.size, nodes) // only asked for; it is made when all is there
 	}
 }
 
@@ -305,31 +319,27 @@ func (g *groupView) statement(i uint32) (*statementView, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := g.read(g.layout.pairs[i])
-	if err != nil {
-		return nil, err
-	}
-	pairs := make([]merkle.Digest, 0, len(b)/pairSize)
-	for ; len(b) > 0; b = b[pairSize:] {
-		pairs = append(pairs, toPair(b))
-	}
-	s := &statementView{signed: signed, tree: merkle.NewTree(pairs)}
 	st, err := evidence.ParseStatement(signed)
 	if err != nil {
 		return nil, g.corrupt("%v", err)
 	}
-	root, err := merkle.RootAt(s.tree.Size(), s.tree)
+	blocks, err := g.read(g.layout.pairBlocks[i])
 	if err != nil {
 		return nil, err
 	}
-	if st.Root != root {
+	s, size := &statementView{signed: signed}, g.layout.pairs[i].len/pairSize
+	s.pairs, err = openBlocks(size, st.Root, toPairs(blocks), func(from, n uint64) ([]merkle.Digest, error) {
+		b, err := g.read(g.pairsOf(i, from, n))
+		return toPairs(b), err
+	})
+	if err != nil || st.Count != size {
 		return nil, g.corrupt("the statement is not over the pairs beside it")
 	}
 	g.parsed[i] = s
 	return s, nil
 }
 
-// stored reads one record with its paths and checks its leaf.
+// stored reads one record with its paths and checks them.
 func (g *groupView) stored(node string, position uint32) (Stored, error) {
 	if uint64(position) >= uint64(len(g.layout.records)) {
 		return Stored{}, g.corrupt("the index names record %d of %d", position, len(g.layout.records))
@@ -343,40 +353,38 @@ func (g *groupView) stored(node string, position uint32) (Stored, error) {
 	if err != nil {
 		return Stored{}, err
 	}
-	leaf, err := g.receipt.Node(0, uint64(position))
+	s := Stored{Node: node, Seq: g.v.seq, Record: data, Statement: st.signed, ReceiptHead: g.head, ReceiptIndex: uint64(position),
+		Stream: evidence.Streams[r.stream], StreamIndex: g.streamIndex(position)}
+	pair, path, err := st.pairs.leaf(uint64(r.position))
 	if err != nil {
-		return Stored{}, err
+		return Stored{}, g.corrupt("the statement of record %d: %v", position, err)
 	}
-	if merkle.LeafHash(data) != leaf {
+	s.ID, s.StatementPath = evidence.IDOf(pair), path
+	leaf, path, err := g.receipt.leaf(uint64(position))
+	if err != nil {
+		return Stored{}, g.corrupt("the receipt of record %d: %v", position, err)
+	}
+	if s.ReceiptPath = path; merkle.LeafHash(data) != leaf {
 		return Stored{}, g.corrupt("record %d is not the one that was stored", position)
 	}
-	index := uint64(g.layout.base[r.stream]) + g.counts(int(position))[r.stream]
-	s, err := makeStored(node, g.v.seq, data, r, index, st, g.head, g.receipt, uint64(position))
-	if err != nil || g.v.foot == nil {
-		return s, err
+	if g.v.foot == nil {
+		return s, nil
 	}
 	s.Header = g.v.foot.header
 	nodes := g.v.foot.stream(g.v.r, r.stream)
-	if s.StreamPath, err = merkle.InclusionAt(index, nodes.size, nodes); err != nil {
+	if s.StreamPath, err = merkle.InclusionAt(s.StreamIndex, nodes.size, nodes); err != nil {
 		return Stored{}, g.corrupt("%v", err)
 	}
 	return s, nil
 }
 
-// makeStored joins what a look-up and a fresh group know about a record.
-func makeStored(node string, seq uint64, data []byte, r recordSpan, streamIndex uint64, st *statementView,
-	head []byte, receipt *merkle.Tree, position uint64) (Stored, error) {
-	pair, err := st.tree.Node(0, uint64(r.position))
-	if err != nil {
-		return Stored{}, err
-	}
-	s := Stored{ID: evidence.IDOf(pair), Node: node, Seq: seq, Record: data, Statement: st.signed,
-		ReceiptHead: head, ReceiptIndex: position, Stream: evidence.Streams[r.stream], StreamIndex: streamIndex}
-	if s.StatementPath, err = merkle.InclusionAt(uint64(r.position), st.tree.Size(), st.tree); err != nil {
-		return Stored{}, err
-	}
-	if s.ReceiptPath, err = merkle.InclusionAt(position, receipt.Size(), receipt); err != nil {
-		return Stored{}, err
-	}
-	return s, nil
+// streamIndex is the place of a record in its stream of the batch.
+func (g *groupView) streamIndex(position uint32) uint64 {
+	first, _ := g.inStreams(uint64(position), 0)
+	return first[g.layout.records[position].stream]
+}
+
+// pairsOf is where some of a statement's pairs stand.
+func (g *groupView) pairsOf(statement uint32, from, n uint64) span {
+	return span{g.layout.pairs[statement].from + from*pairSize, n * pairSize}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"qifeng/evidence"
 	"qifeng/proof/merkle"
@@ -189,7 +190,7 @@ func checkStatements(g *group) ([]merkle.Digest, error) {
 		if err != nil {
 			return nil, fmt.Errorf("statement %d: %w", i, err)
 		}
-		if st.Count != uint64(len(s.pairs)) || st.Root != merkle.Root(s.pairs) {
+		if blocks := merkle.Blocks(s.pairs); st.Count != uint64(len(s.pairs)) || st.Root != merkle.Root(blocks) || !slices.Equal(s.blocks, kept(blocks)) {
 			return nil, fmt.Errorf("statement %d is not over the pairs beside it", i)
 		}
 		g.statements[i].owner = ownerOf(st)
@@ -206,8 +207,9 @@ func (p *replayer) checkHead(g *group, leaves []merkle.Digest) error {
 	if err := h.Signed.Verify(p.want.chain, p.a.cfg.Intake.Public()); err != nil {
 		return err
 	}
+	blocks := merkle.Blocks(leaves)
 	if h.Node != p.want.node || h.Seq != p.want.seq || h.Count != uint64(len(leaves)) ||
-		h.ReceivedAt.UnixMilli() != g.received || h.Root != merkle.Root(leaves) {
+		h.ReceivedAt.UnixMilli() != g.received || h.Root != merkle.Root(blocks) || !slices.Equal(g.blocks, kept(blocks)) {
 		return errors.New("the receipt head is not over these records")
 	}
 	return nil

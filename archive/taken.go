@@ -76,11 +76,11 @@ func (t *Taken) Stored() ([]Stored, error) {
 		return t.stored, nil
 	}
 	out := make([]Stored, len(t.result.slots))
-	views := make(map[uint32]*statementView)
+	trees := make(map[uint32]*merkle.Tree)
 	for i, s := range t.result.slots {
 		var err error
 		if s.fresh {
-			out[i], err = t.result.group.stored(t.archive.cfg.Node, s.position, views)
+			out[i], err = t.result.group.stored(t.archive.cfg.Node, s.position, trees)
 			out[i].New = s.mine
 		} else {
 			var one []Stored

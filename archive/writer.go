@@ -129,17 +129,25 @@ func (a *Archive) signHead(g *freshGroup) error {
 }
 
 // stored assembles the answer for one record of a group that has just been made
-// durable. views keeps the trees of statements from one call to the next.
-func (g *freshGroup) stored(node string, position uint32, views map[uint32]*statementView) (Stored, error) {
+// durable. trees keeps those of statements from one call to the next.
+func (g *freshGroup) stored(node string, position uint32, trees map[uint32]*merkle.Tree) (s Stored, err error) {
 	r := &g.records[position]
-	view := views[r.statement]
-	if view == nil {
-		st := &g.statements[r.statement]
-		view = &statementView{signed: st.signed, tree: merkle.NewTree(st.pairs)}
-		views[r.statement] = view
+	st := &g.statements[r.statement]
+	tree := trees[r.statement]
+	if tree == nil {
+		tree = merkle.NewTree(st.pairs)
+		trees[r.statement] = tree
 	}
-	return makeStored(node, g.seq, r.data, recordSpan{statement: r.statement, position: r.position, stream: r.stream},
-		uint64(g.base[r.stream]+g.within[position]), view, g.head, g.receipt, uint64(position))
+	s = Stored{ID: evidence.IDOf(st.pairs[r.position]), Node: node, Seq: g.seq, Record: r.data, Statement: st.signed,
+		ReceiptHead: g.head, ReceiptIndex: uint64(position),
+		Stream: evidence.Streams[r.stream], StreamIndex: uint64(g.base[r.stream] + g.within[position])}
+	if s.StatementPath, err = merkle.InclusionAt(uint64(r.position), tree.Size(), tree); err != nil {
+		return Stored{}, err
+	}
+	if s.ReceiptPath, err = merkle.InclusionAt(uint64(position), g.receipt.Size(), g.receipt); err != nil {
+		return Stored{}, err
+	}
+	return s, nil
 }
 
 // turn closes the open batch when it is time: nothing of ours is on its way to

@@ -18,6 +18,7 @@ type Request struct {
 	Statement   *Statement
 	Submissions []Submitted
 	Raw         []byte
+	Blocks      []merkle.Digest // of the pairs: [merkle.Blocks]
 }
 
 // Submitted is one submission of a request with its canonical bytes and pair.
@@ -117,20 +118,20 @@ func (r *Request) check() error {
 	if n := len(r.Submissions); r.Statement.Count != uint64(n) {
 		return fieldError("statement.body.count", "is %d, but %d submissions follow", r.Statement.Count, n)
 	}
-	pairs, err := r.hash()
+	root, err := r.hash()
 	if err != nil {
 		return err
 	}
-	if merkle.Root(pairs) != r.Statement.Root {
+	if root != r.Statement.Root {
 		return fieldError("statement.body.root", "is not the root over the submissions that follow; compute it over their canonical bytes, in order")
 	}
 	return nil
 }
 
-// hash computes the pairs of the submissions, sets and returns them. It refuses
-// a submission of another submitter or key than the statement's, from which on
-// it hashes nothing, and one that stands twice.
-func (r *Request) hash() ([]merkle.Digest, error) {
+// hash computes and sets the pairs of the submissions and their blocks, and
+// returns their root. It refuses a submission of another submitter or key than
+// the statement's, from which on it hashes nothing, and one that stands twice.
+func (r *Request) hash() (root merkle.Digest, err error) {
 	entries, foreign := make([][]byte, 0, len(r.Submissions)), error(nil)
 	for i := range r.Submissions {
 		if foreign = r.checkOwner(i); foreign != nil {
@@ -140,15 +141,16 @@ func (r *Request) hash() ([]merkle.Digest, error) {
 	}
 	pairs := merkle.LeafHashes(entries)
 	if i, j, twice := firstDouble(pairs); twice {
-		return nil, fieldError(fmt.Sprintf("submissions[%d]", i), "is the same as submissions[%d]", j)
+		return root, fieldError(fmt.Sprintf("submissions[%d]", i), "is the same as submissions[%d]", j)
 	}
 	if foreign != nil {
-		return nil, foreign
+		return root, foreign
 	}
 	for i := range pairs {
 		r.Submissions[i].Pair = pairs[i]
 	}
-	return pairs, nil
+	r.Blocks = merkle.Blocks(pairs)
+	return merkle.Root(r.Blocks), nil
 }
 
 func (r *Request) checkOwner(i int) error {
@@ -204,11 +206,9 @@ func NewRequest(chainID string, submissions []*Submission, signedAt time.Time, k
 	for i, s := range read {
 		r.Submissions[i] = Submitted{Submission: s, Bytes: list[startOf(ends, i):ends[i]]}
 	}
-	pairs, err := r.hash()
-	if err != nil {
+	if r.Statement.Root, err = r.hash(); err != nil {
 		return nil, err
 	}
-	r.Statement.Root = merkle.Root(pairs)
 	if r.Statement, err = r.Statement.sign(chainID, k); err != nil {
 		return nil, err
 	}

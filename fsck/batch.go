@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"qifeng/evidence"
@@ -64,7 +65,7 @@ func (j *judge) readBatch(name string, r io.ReaderAt, size int64, seq uint64) (*
 		return nil, reading(name, err)
 	}
 	if string(got) != preface {
-		return nil, b.wrong(CodeBatchFile, "it does not begin as a batch file of version 1")
+		return nil, b.wrong(CodeBatchFile, "it does not begin as a batch file of version 2")
 	}
 	b.f.at = int64(len(preface))
 	for n := 0; b.f.at < size && b.torn == 0; n++ {
@@ -175,8 +176,12 @@ func (b *batchFile) checkStatements(g *group) ([]checked, error) {
 		if err != nil {
 			return nil, b.wrong(CodeStatement, "statement %d of the group: %v", i, err)
 		}
-		if st.Count != uint64(len(s.pairs)) || st.Root != merkle.Root(s.pairs) {
+		root, blocks := rootOf(s.pairs)
+		if st.Count != uint64(len(s.pairs)) || st.Root != root {
 			return nil, b.wrong(CodeStatement, "statement %d of the group is not over the submissions beside it", i)
+		}
+		if !slices.Equal(s.blocks, blocks) {
+			return nil, b.wrong(CodeBatchFile, "the hashes beside statement %d of the group are not those of its submissions", i)
 		}
 		var key gm.PublicKey
 		if !b.alone {
@@ -248,8 +253,12 @@ func (b *batchFile) checkHead(g *group, leaves []merkle.Digest) error {
 	if err != nil {
 		return b.wrong(CodeReceipt, "%v", err)
 	}
-	if h.Node != b.node || h.Seq != b.f.seq || h.Count != uint64(len(leaves)) || h.ReceivedAt.UnixMilli() != g.received || h.Root != merkle.Root(leaves) {
+	root, blocks := rootOf(leaves)
+	if h.Node != b.node || h.Seq != b.f.seq || h.Count != uint64(len(leaves)) || h.ReceivedAt.UnixMilli() != g.received || h.Root != root {
 		return b.wrong(CodeReceipt, "it is not over these records")
+	}
+	if !slices.Equal(g.blocks, blocks) {
+		return b.wrong(CodeBatchFile, "the hashes beside the receipt are not those of its records")
 	}
 	if b.deadline.IsZero() || h.Deadline.Before(b.deadline) {
 		b.deadline = h.Deadline

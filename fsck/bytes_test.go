@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,6 +52,38 @@ func TestEveryByte(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestHashesBesideLeaves changes what a group keeps of its trees besides their
+// leaves, and puts the checksums right: no path is made of it that is not true.
+func TestHashesBesideLeaves(t *testing.T) {
+	d := newDamaged(t, vendor)
+	check, done, err := fsck.BatchChecker(t.Context(), layout(d.dir, vendor))
+	d.ok(err)
+	defer done()
+	path := d.path(batchesDir + "*3-*.batch")
+	name := filepath.Base(path)
+	good, err := os.ReadFile(path)
+	d.ok(err, check(name, good))
+	starts := fsck.FrameStarts(good)
+	// The receipt's stand before the statement, the statement's before the records.
+	record := bytes.Index(good, []byte(`{"intake":`))
+	statement := bytes.LastIndex(good[:max(record, 0)], []byte(`{"body":{"count"`))
+	if statement < 0 {
+		t.Fatal("the group is not as it is written")
+	}
+	for _, end := range []int{statement, record} {
+		for _, at := range []int{end - 1, end - 64, end - 65, end - 128} {
+			bad := bytes.Clone(good)
+			bad[at] ^= 1
+			if !fsck.Reseal(name, bad, starts, at) {
+				t.Fatalf("byte %d is in no frame", at)
+			}
+			if err := check(name, bad); !fsck.IsProblem(err, name) || !strings.Contains(err.Error(), "the hashes beside") {
+				t.Errorf("byte %d changed with its checksums: %v", at, err)
+			}
+		}
+	}
 }
 
 // TestReordered exchanges the two records of a batch, and puts the checksums right.

@@ -24,7 +24,7 @@ const (
 	frameHead = 12
 	frameTail = 5
 	magic     = "\xff\x51\x46\xf7"
-	preface   = "QFBATCH\x01"
+	preface   = "QFBATCH\x02"
 )
 
 // frames reads a batch file frame by frame.

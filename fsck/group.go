@@ -32,13 +32,16 @@ func readOpening(p []byte) (seq uint64, node, chain string, err error) {
 // received_at in Unix milliseconds (8), records per stream before it (3×4), number
 // of statements (4) and of records (4), bytes of the head (4); per statement its
 // bytes (4) and the submissions under it (4); per record its bytes (4), which
-// statement (4), position under it (4), stream (1); then the head, the statements,
-// per statement the pairs of its submissions (64 each), the records.
+// statement (4), position under it (4), stream (1); then the head, the roots of
+// each 32 of the receipt's leaves (64 each), the statements, per statement the
+// pairs of its submissions (64 each) and the roots of each 32 of them, the records.
+// Of 32 leaves or fewer no such root stands there.
 type group struct {
 	registry   uint64
 	received   int64
 	before     [3]uint64
 	head       []byte
+	blocks     []merkle.Digest
 	statements []statement
 	records    []record
 }
@@ -46,6 +49,23 @@ type group struct {
 type statement struct {
 	signed []byte
 	pairs  []merkle.Digest
+	blocks []merkle.Digest
+}
+
+// rootOf is the root over leaves, and the roots of each 32 of them that have to
+// stand beside them.
+func rootOf(leaves []merkle.Digest) (root merkle.Digest, blocks []merkle.Digest) {
+	blocks = merkle.Blocks(leaves)
+	root = merkle.Root(blocks)
+	return root, blocks[:blockCount(uint64(len(leaves)))]
+}
+
+// blockCount is how many they are.
+func blockCount(leaves uint64) uint64 {
+	if leaves <= 32 {
+		return 0
+	}
+	return (leaves + 31) / 32
 }
 
 type record struct {
@@ -86,24 +106,38 @@ func readGroup(p []byte) (*group, error) {
 		g.records[i] = r
 	}
 	g.head = f.take(nHead)
+	var err error
+	if g.blocks, err = f.pairs(blockCount(nRecords)); err != nil {
+		return nil, err
+	}
 	g.statements = make([]statement, nStatements)
 	for i := range g.statements {
 		g.statements[i].signed = f.take(sizes[i])
 	}
 	for i := range g.statements {
-		b := f.take(counts[i] * 64)
-		for ; len(b) > 0; b = b[64:] {
-			d, err := unplain(b[:64])
-			if err != nil {
-				return nil, err
-			}
-			g.statements[i].pairs = append(g.statements[i].pairs, d)
+		if g.statements[i].pairs, err = f.pairs(counts[i]); err != nil {
+			return nil, err
+		}
+		if g.statements[i].blocks, err = f.pairs(blockCount(counts[i])); err != nil {
+			return nil, err
 		}
 	}
 	for i := range g.records {
 		g.records[i].data = f.take(lengths[i])
 	}
 	return g, f.over()
+}
+
+// pairs reads n digest pairs.
+func (f *fields) pairs(n uint64) (out []merkle.Digest, err error) {
+	for b := f.take(n * 64); len(b) > 0; b = b[64:] {
+		d, err := unplain(b[:64])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, nil
 }
 
 // footer is the last frame of a closed batch: kind (1), records per stream (3×4),

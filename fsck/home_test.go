@@ -56,6 +56,9 @@ var networks = sync.OnceValues(func() (homes [2]string, err error) {
 	return homes, errors.Join(errs...)
 })
 
+// manyRecords are in the third batch: more than one block of a tree.
+const manyRecords = 40
+
 func makeHome(dir string, full bool) error {
 	net := filepath.Join(dir, "net")
 	home := filepath.Join(net, "vendor-a")
@@ -73,8 +76,11 @@ func makeHome(dir string, full bool) error {
 		return path
 	}
 	for i := range 3 {
-		a, b := file(fmt.Sprintf("%d-a", i)), file(fmt.Sprintf("%d-b", i))
-		err = errors.Join(err, command("submit", a, b, "--home", home, "--wait"))
+		files := []string{file(fmt.Sprintf("%d-a", i)), file(fmt.Sprintf("%d-b", i))}
+		for j := 0; i == 2 && j < manyRecords-2; j++ {
+			files = append(files, file(fmt.Sprintf("%d-%d", i, j)))
+		}
+		err = errors.Join(err, command(append([]string{"submit", "--home", home, "--wait"}, files...)...))
 	}
 	if err != nil || !full {
 		return err

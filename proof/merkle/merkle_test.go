@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"math/bits"
+	"slices"
 	"sync"
 	"testing"
 
@@ -358,4 +359,40 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestBlocks: of every size, blocks have the root of the leaves, and a path in a
+// block, then of the block, is the leaf's.
+func TestBlocks(t *testing.T) {
+	leaves := make([]Digest, 3*bulkSize+BlockSize+1)
+	for i := range leaves {
+		leaves[i] = LeafHash([]byte{byte(i), byte(i >> 8)})
+	}
+	for n := range len(leaves) + 1 {
+		some := slices.Clone(leaves[:n])
+		blocks := Blocks(some)
+		if !slices.Equal(some, leaves[:n]) {
+			t.Fatalf("of %d leaves some are changed", n)
+		}
+		if want := (n + BlockSize - 1) / BlockSize; len(blocks) != want || Root(blocks) != Root(some) {
+			t.Fatalf("%d leaves have %d blocks, or their root is another", n, len(blocks))
+		}
+		if tree := NewTree(some); !slices.Equal(tree.Blocks(), blocks) || tree.Size() != uint64(n) {
+			t.Fatalf("the tree of %d leaves has other blocks", n)
+		}
+		for i := 0; i < n; i += 1 + n/7 {
+			at := i / BlockSize * BlockSize
+			path, err := Inclusion(some[at:min(at+BlockSize, n)], uint64(i-at))
+			if err != nil {
+				t.Fatal(err)
+			}
+			above, err := Inclusion(blocks, uint64(i/BlockSize))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := VerifyInclusion(some[i], uint64(i), uint64(n), append(path, above...), Root(some)); err != nil {
+				t.Fatalf("leaf %d of %d: %v", i, n, err)
+			}
+		}
+	}
 }

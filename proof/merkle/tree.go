@@ -213,6 +213,43 @@ func Root(leaves []Digest) Digest {
 	return subroot(roots)
 }
 
+// Blocks are the roots of each [BlockSize] leaves, in their order; the last block may have fewer.
+// [Root] over them is that over the leaves, and the path of a leaf is the one in its block, then the
+// one of the block: who keeps them makes a path without all the leaves.
+func Blocks(leaves []Digest) []Digest {
+	out := make([]Digest, 0, (len(leaves)+BlockSize-1)/BlockSize)
+	level := make([]Digest, min(bulkSize, len(leaves)))
+	for some := range slices.Chunk(leaves, bulkSize) {
+		n := copy(level, some)
+		whole := n / BlockSize
+		rest := level[whole*BlockSize : n]
+		for k := whole * BlockSize / 2; k > 0 && k >= whole; k /= 2 {
+			nodeHashes(level[:k], level[:2*k])
+		}
+		if out = append(out, level[:whole]...); len(rest) > 0 {
+			out = append(out, subroot(rest))
+		}
+	}
+	return out
+}
+
+// Blocks are those of the tree's leaves.
+func (t *Tree) Blocks() []Digest {
+	size := t.Size()
+	if size < BlockSize {
+		return Blocks(t.leavesFrom(0))
+	}
+	whole := t.levels[blockLevel]
+	return append(whole[:len(whole):len(whole)], Blocks(t.leavesFrom(size/BlockSize*BlockSize))...)
+}
+
+func (t *Tree) leavesFrom(i uint64) []Digest {
+	if len(t.levels) == 0 {
+		return nil
+	}
+	return t.levels[0][i:]
+}
+
 // Inclusion is the path of the leaf at index in the tree over leaf hashes. It hashes all of them:
 // for many paths make a [Tree].
 func Inclusion(leaves []Digest, index uint64) ([]Digest, error) {

@@ -2,6 +2,7 @@ package fsck_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,18 +14,25 @@ import (
 	"qifeng/fsck"
 )
 
+// goodBatch is a closed batch of the vendor, and what checks bytes in its place.
+func goodBatch(t *testing.T, seq int) (check func(name string, data []byte) error, name string, good []byte) {
+	t.Helper()
+	d := newDamaged(t, vendor)
+	check, done, err := fsck.BatchChecker(t.Context(), layout(d.dir, vendor))
+	d.ok(err)
+	t.Cleanup(done)
+	path := d.path(fmt.Sprintf("%s*%d-*.batch", batchesDir, seq))
+	name = filepath.Base(path)
+	good, err = os.ReadFile(path)
+	d.ok(err, check(name, good))
+	return check, name, good
+}
+
 // TestEveryByte changes every byte of a batch file, first as a disk does and then
 // as somebody who puts the checksums right again, and cuts it at every length.
 // Nothing of it is outside of what is stated.
 func TestEveryByte(t *testing.T) {
-	d := newDamaged(t, vendor)
-	check, done, err := fsck.BatchChecker(t.Context(), layout(d.dir, vendor))
-	d.ok(err)
-	defer done()
-	path := d.path(batchesDir + "*1-*.batch")
-	name := filepath.Base(path)
-	good, err := os.ReadFile(path)
-	d.ok(err, check(name, good))
+	check, name, good := goodBatch(t, 1)
 	starts := fsck.FrameStarts(good)
 	if len(starts) != 3 {
 		t.Fatalf("%d frames", len(starts))
@@ -57,14 +65,7 @@ func TestEveryByte(t *testing.T) {
 // TestHashesBesideLeaves changes what a group keeps of its trees besides their
 // leaves, and puts the checksums right: no path is made of it that is not true.
 func TestHashesBesideLeaves(t *testing.T) {
-	d := newDamaged(t, vendor)
-	check, done, err := fsck.BatchChecker(t.Context(), layout(d.dir, vendor))
-	d.ok(err)
-	defer done()
-	path := d.path(batchesDir + "*3-*.batch")
-	name := filepath.Base(path)
-	good, err := os.ReadFile(path)
-	d.ok(err, check(name, good))
+	check, name, good := goodBatch(t, 3)
 	starts := fsck.FrameStarts(good)
 	// The receipt's stand before the statement, the statement's before the records.
 	record := bytes.Index(good, []byte(`{"intake":`))
@@ -88,14 +89,7 @@ func TestHashesBesideLeaves(t *testing.T) {
 
 // TestReordered exchanges the two records of a batch, and puts the checksums right.
 func TestReordered(t *testing.T) {
-	d := newDamaged(t, vendor)
-	check, done, err := fsck.BatchChecker(t.Context(), layout(d.dir, vendor))
-	d.ok(err)
-	defer done()
-	path := d.path(batchesDir + "*1-*.batch")
-	name := filepath.Base(path)
-	good, err := os.ReadFile(path)
-	d.ok(err)
+	check, name, good := goodBatch(t, 1)
 	starts := fsck.FrameStarts(good)
 	group := good[starts[1]:starts[2]]
 	one := bytes.Index(group, []byte(`{"intake":`))

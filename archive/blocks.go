@@ -23,10 +23,12 @@ var errBlocks = errors.New("the hashes beside the leaves are not those of the tr
 func openBlocks(size uint64, root merkle.Digest, blocks []merkle.Digest, leaves func(from, n uint64) ([]merkle.Digest, error)) (*blockTree, error) {
 	if len(blocks) == 0 {
 		blocks = []merkle.Digest{root}
-	} else if merkle.Root(blocks) != root {
+	}
+	tree := merkle.NewTree(blocks)
+	if over, err := merkle.RootAt(tree.Size(), tree); err != nil || over != root {
 		return nil, errBlocks
 	}
-	return &blockTree{size: size, blocks: merkle.NewTree(blocks), leaves: leaves}, nil
+	return &blockTree{size: size, blocks: tree, leaves: leaves}, nil
 }
 
 // extent is where the block of a leaf begins in a tree of a size, and how many
@@ -36,7 +38,7 @@ func extent(index, size uint64) (from, n uint64) {
 	return from, min(merkle.BlockSize, size-from)
 }
 
-// leaf returns a leaf and its path.
+// leaf returns a leaf and its path. The error is errBlocks, or one of reading.
 func (b *blockTree) leaf(index uint64) (leaf merkle.Digest, path []merkle.Digest, err error) {
 	if index >= b.size {
 		return leaf, nil, errBlocks

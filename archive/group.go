@@ -253,6 +253,9 @@ func decodeLayout(f fixed, r *reader) (*layout, error) {
 		l.pairs = append(l.pairs, next(uint64(n)*pairSize))
 		l.pairBlocks = append(l.pairBlocks, next(keptBlocks(uint64(n))*pairSize))
 	}
+	if int(f.records)*recordEntry <= len(r.p) { // they are there, as the table says
+		l.records = make([]recordSpan, 0, f.records)
+	}
 	for range f.records {
 		rec := recordSpan{span: next(uint64(r.u32())), statement: r.u32(), position: r.u32(), stream: r.u8()}
 		if rec.statement >= f.statements || rec.stream >= uint8(len(evidence.Streams)) ||

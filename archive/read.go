@@ -272,7 +272,7 @@ func (g *groupView) leaves(from, n uint64) ([]merkle.Digest, error) {
 	for i := range streams {
 		var err error
 		if streams[i], err = g.v.leaves(uint8(i), first[i], count[i]); err != nil {
-			return nil, err
+			return nil, g.corrupt("%v", err)
 		}
 	}
 	leaves := make([]merkle.Digest, n)
@@ -357,12 +357,12 @@ func (g *groupView) stored(node string, position uint32) (Stored, error) {
 		Stream: evidence.Streams[r.stream], StreamIndex: g.streamIndex(position)}
 	pair, path, err := st.pairs.leaf(uint64(r.position))
 	if err != nil {
-		return Stored{}, g.corrupt("the statement of record %d: %v", position, err)
+		return Stored{}, g.pathError(position, "statement", err)
 	}
 	s.ID, s.StatementPath = evidence.IDOf(pair), path
 	leaf, path, err := g.receipt.leaf(uint64(position))
 	if err != nil {
-		return Stored{}, g.corrupt("the receipt of record %d: %v", position, err)
+		return Stored{}, g.pathError(position, "receipt", err)
 	}
 	if s.ReceiptPath = path; merkle.LeafHash(data) != leaf {
 		return Stored{}, g.corrupt("record %d is not the one that was stored", position)
@@ -376,6 +376,14 @@ func (g *groupView) stored(node string, position uint32) (Stored, error) {
 		return Stored{}, g.corrupt("%v", err)
 	}
 	return s, nil
+}
+
+// pathError is what is wrong with the path of a record under its statement or receipt.
+func (g *groupView) pathError(position uint32, under string, err error) error {
+	if errors.Is(err, errBlocks) {
+		return g.corrupt("record %d under its %s: %v", position, under, err)
+	}
+	return err
 }
 
 // streamIndex is the place of a record in its stream of the batch.

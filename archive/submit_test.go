@@ -317,7 +317,8 @@ func TestRegistryChangeClosesTheBatch(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.disk = d })
 	w.chain.hold = true
 	w.open()
-	first := w.submit(submission(evidence.ContractFinal)) // batch 1 is in flight
+	first := w.submit(submission(evidence.ContractFinal))
+	until(t, "batch 1 is in flight", func() bool { return w.a.Status().Queued.Batches == 1 })
 	second := w.submit(submission(evidence.ContractFinal))
 	w.chain.register()
 	until(t, "batch 2 is closed", func() bool { return w.a.Status().Queued.Batches == 2 })

@@ -14,6 +14,7 @@ import (
 	"qifeng/anchor"
 	"qifeng/proof"
 	"qifeng/test/tsa"
+	"qifeng/test/verifier2"
 	"qifeng/test/witness"
 )
 
@@ -178,8 +179,10 @@ func TestAnchoredProof(t *testing.T) {
 
 	policy, roots := h.path(policyName), h.path(Default().Anchors.Roots)
 	for _, f := range []string{file, second + proofSuffix, fetched} {
+		args := []string{f, "--policy", policy, "--anchor-roots", roots}
+		verifier2.Agrees(t, 0, []byte(n.exits(0, append([]string{"verify", "--json"}, args...)...)), args...)
 		// What was waited for came with the first anchor that there was, of whichever kind.
-		got := n.exits(0, "verify", f, "--policy", policy, "--anchor-roots", roots)
+		got := n.exits(0, append([]string{"verify"}, args...)...)
 		if !strings.Contains(got, "rfc3161/tsa") && (f != second+proofSuffix || !strings.Contains(got, "witness/lite")) {
 			t.Errorf("%s: %s", f, got)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"qifeng/internal/gm"
 	"qifeng/proof/checkpoint"
+	"qifeng/test/verifier2"
 )
 
 // witnessOf makes a home a witness of the logs whose keys are given, as
@@ -105,7 +106,9 @@ func TestWitnessOfAnotherConsortium(t *testing.T) {
 		n.stop()
 	}
 	given := []string{"--policy", h.path(policyName), "--anchor-roots", h.path(Default().Anchors.Roots)}
-	if got := of.exits(0, append([]string{"verify", content}, given...)...); !strings.Contains(got, "witness/court") || !strings.Contains(got, "SHA-256 half only") {
+	args := append([]string{content}, given...)
+	verifier2.Agrees(t, 0, []byte(of.exits(0, append([]string{"verify", "--json"}, args...)...)), args...)
+	if got := of.exits(0, append([]string{"verify"}, args...)...); !strings.Contains(got, "witness/court") || !strings.Contains(got, "SHA-256 half only") {
 		t.Errorf("%s", got)
 	}
 	// Both notes stand beside the state, and the key is in no backup.

@@ -12,6 +12,7 @@ import (
 	"qifeng/proof"
 	"qifeng/proof/merkle"
 	"qifeng/test/testnet"
+	"qifeng/test/verifier2"
 )
 
 // report is what verify --json prints, as far as the tests look.
@@ -24,7 +25,7 @@ type report struct {
 func verified(t *testing.T, code int, args ...string) report {
 	t.Helper()
 	r := testnet.Must(t, code, append([]string{"verify", "--json"}, args...)...)
-	secondVerifier(t, r, args...)
+	verifier2.Agrees(t, r.Code, []byte(r.Out), args...)
 	var out report
 	if err := json.Unmarshal([]byte(r.Out), &out); err != nil {
 		t.Fatalf("%v in %s", err, r.Out)

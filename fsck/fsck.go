@@ -34,6 +34,7 @@ type Keys struct {
 	Intake, SealSM2, SealEd25519, Log, Admin string
 	Consensus, Node, Guard                   string
 	Users                                    []string // keys of users, checked where they are
+	Witness, WitnessState                    string   // of a node that is a witness of other logs, else empty
 }
 
 // Phase is a part of the work.

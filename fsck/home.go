@@ -154,6 +154,9 @@ func (c *checker) checkKeys() error {
 			return wrong(CodeKey, c.rel(path), "%v", err)
 		}
 	}
+	if err := c.checkWitness(); err != nil {
+		return err
+	}
 	return c.checkCometKeys(card)
 }
 

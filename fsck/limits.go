@@ -32,6 +32,8 @@ const (
 	// maxJoined bounds the journals of a database that are read as one: each has
 	// what goleveldb collects before it writes a table, 4 MiB, and one batch.
 	maxJoined = 64 << 20
+	// maxWitnessed bounds the logs in the state of a witness (anchor/witness/limits.go).
+	maxWitnessed = 256
 	// maxNotes bounds the notes of a report: the first ones say it all.
 	maxNotes = 100
 )

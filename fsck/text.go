@@ -11,6 +11,7 @@ const (
 	CodeCard        Code = "card"             // card.json
 	CodeKey         Code = "key"              // a key file
 	CodeGuard       Code = "guard"            // guard.json
+	CodeWitness     Code = "witness"          // what this node cosigned of other logs
 	CodeLastSigned  Code = "last-signed"      // the consensus key's last signature
 	CodeStore       Code = "store"            // files of a goleveldb
 	CodeEntry       Code = "ledger-entry"     // an entry of the ledger
@@ -56,6 +57,7 @@ const (
 	NoteFrauds      Code = "frauds"           // fraud proofs are kept
 	NoteUnknown     Code = "unknown-file"     // a file that nobody reads
 	NoteAdminGone   Code = "admin-elsewhere"  // the admin key is not here
+	NoteNoWitness   Code = "no-witness"       // neither witness key nor its state
 	NoteUnproved    Code = "anchors-unproved" // receipts of anchors that the anchor roots do not know
 	NoteAnchorAlarm Code = "anchor-alarms"    // a witness has contradicted
 	NoteNoIndex     Code = "no-index"         // the archive has no index, or an old one
@@ -90,6 +92,9 @@ var texts = map[Code]words{
 	CodeGuard: {[2]string{"防重签记录不对", "the guard is not right"},
 		[2]string{"会签密钥签过的内容与本总账不符，或此目录是旧副本", "the seal keys have sealed what this ledger does not hold, or this home is an old copy"},
 		[2]string{"不要从备份恢复它；见 docs/operations.md「Guard」", "never restore it from a backup; see docs/operations.md, Guard"}},
+	CodeWitness: {[2]string{"见证状态文件不对", "the state of the witness is not right"},
+		[2]string{"它为其他日志见证过什么已不可知；节点会拒绝启动", "what it has cosigned of other logs is not known; the node refuses to start"},
+		[2]string{"不要从备份恢复它：用 qifeng key witness 生成新密钥，请各日志重新登记", "never restore it from a backup: make a new key with qifeng key witness, and have the logs register it"}},
 	CodeLastSigned: {[2]string{"共识密钥的最后投票记录不对", "the record of the consensus key's last vote is not right"},
 		[2]string{"密钥可能会在同一高度投两次票", "the key might vote twice at one height"},
 		[2]string{"启动前先标记为已恢复：touch data/restored；见 docs/operations.md", "mark the home as restored before its start: touch data/restored; see docs/operations.md"}},
@@ -169,6 +174,7 @@ var texts = map[Code]words{
 	NoteConflict:    {what: [2]string{"保存着成员对另一总账的会签：该成员说过谎", "a member's seal on another ledger is kept: that member has lied"}},
 	NoteFrauds:      {what: [2]string{"保存的欺诈证明，均成立", "kept fraud proofs, all of them hold"}},
 	NoteUnknown:     {what: [2]string{"没有程序读取的文件", "a file that nothing reads"}},
+	NoteNoWitness:   {what: [2]string{"见证密钥及其状态均不在此处（备份中没有它们）：须生成新的", "neither the witness key nor its state is here, as after a restore: make a new one"}},
 	NoteAdminGone:   {what: [2]string{"管理密钥不在此处（这样更好）", "the admin key is not here, which is better"}},
 	NoteWALCut:      {what: [2]string{"CometBFT 曾在断裂处截断预写日志后继续运行，这是截断前的副本，可以删除", "CometBFT has cut its write-ahead log where it was broken, and gone on; this is the copy from before, which may be removed"}},
 	NoteWALGoneOn:   {what: [2]string{"磁盘写满或进程结束时，CometBFT 的预写日志有一条消息未写完，之后的消息接着写在它后面；该日志不是证据，无需处理", "a full disk or the end of the process has cut a message of CometBFT's write-ahead log, and the next ones stand behind it; the log is no evidence, and nothing is to be done"}},

@@ -65,13 +65,18 @@ func fsckHome(h home, cfg *Config) fsck.Home {
 	if cfg.Anchors.Roots != "" {
 		roots = h.path(cfg.Anchors.Roots)
 	}
+	wit, state := "", ""
+	if cfg.Witness.Key != "" {
+		wit = h.path(cfg.Witness.Key)
+		state = witnessState(wit)
+	}
 	return fsck.Home{
 		Dir: string(h), Self: cfg.Member.ID, Lock: h.path(lockName),
 		Genesis: h.path(genesisName), Policy: h.path(policyName), Card: h.path(cardName), Data: h.path(cfg.Data.Dir), AnchorRoots: roots,
 		Keys: fsck.Keys{
 			Intake: h.path(k.Intake), SealSM2: h.path(k.SealSM2), SealEd25519: h.path(k.SealEd25519), Log: h.path(k.Log), Admin: h.path(k.Admin),
 			Consensus: h.path(k.Consensus), Node: h.path(k.Node), Guard: h.path(k.Guard),
-			Users: []string{h.path(submitKey), h.path(readKey)},
+			Users: []string{h.path(submitKey), h.path(readKey)}, Witness: wit, WitnessState: state,
 		},
 	}
 }

@@ -111,6 +111,7 @@ func TestWitnessOfAnotherConsortium(t *testing.T) {
 	if got := of.exits(0, append([]string{"verify"}, args...)...); !strings.Contains(got, "witness/court") || !strings.Contains(got, "SHA-256 half only") {
 		t.Errorf("%s", got)
 	}
+	by.exits(0, "fsck", "--home", string(by.home(0)))
 	// Both notes stand beside the state, and the key is in no backup.
 	if notes, err := filepath.Glob(by.home(0).path("keys/witness.state.fork-*.note")); err != nil || len(notes) != 2 {
 		t.Errorf("%v, %v", notes, err)

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -84,6 +85,7 @@ type listKey struct {
 // entry is what the index keeps of one record.
 type entry struct {
 	id      [32]byte
+	time    int64          // captured_at, Unix milliseconds; the id is of it too
 	content *merkle.Digest // nil where there is none
 	dossier []byte         // empty where there is none
 }
@@ -91,7 +93,7 @@ type entry struct {
 // entryOf derives the entry of a record. What is looked up by digest is the
 // content: the digest of contract.*, the claims of the other kinds.
 func entryOf(s *evidence.Submission, pair merkle.Digest) entry {
-	e := entry{id: pair.SM3, content: s.Digest}
+	e := entry{id: pair.SM3, time: s.CapturedAt.UnixMilli(), content: s.Digest}
 	if e.content == nil {
 		e.content = s.Claims
 	}
@@ -265,8 +267,9 @@ func (ix *index) print(s space, key []byte) runs.Print { return ix.runs.Print(by
 // locators; one that was added before changes nothing.
 func (ix *index) add(group locator, entries []entry) error {
 	g := &ix.group
-	*g = runs.Group{Seq: group.seq, Offset: group.offset, IDs: g.IDs[:0], Lists: g.Lists[:0]}
+	*g = runs.Group{Seq: group.seq, Offset: group.offset, Latest: math.MinInt64, IDs: g.IDs[:0], Lists: g.Lists[:0]}
 	for i := range entries {
+		g.Latest = max(g.Latest, entries[i].time)
 		g.IDs = append(g.IDs, ix.print(spaceID, entries[i].id[:]))
 		ix.keys = entries[i].lists(ix.keys[:0])
 		for _, l := range ix.keys {
@@ -293,14 +296,14 @@ type found struct {
 }
 
 // byIDs returns what may be records of the ids, by id and in order of intake,
-// behind a locator. newest is how far it has looked: what add returned for
-// before is not behind it.
-func (ix *index) byIDs(ids [][32]byte, after locator) (out []found, newest locator, err error) {
+// behind a locator; none of them was captured before since. newest is how far it
+// has looked: what add returned for before is not behind it.
+func (ix *index) byIDs(ids [][32]byte, since int64, after locator) (out []found, newest locator, err error) {
 	prints := make([]runs.Print, len(ids))
 	for i := range ids {
 		prints[i] = ix.print(spaceID, ids[i][:])
 	}
-	maybe, last, err := ix.runs.IDs(prints, after.place())
+	maybe, last, err := ix.runs.IDs(prints, since, after.place())
 	for _, f := range maybe {
 		out = append(out, found{f.Index, locatorOf(f.At)})
 	}

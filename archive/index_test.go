@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/syndtr/goleveldb/leveldb"
 
@@ -25,8 +26,9 @@ func TestCollidingFingerprintsShowNothing(t *testing.T) {
 	mine, foreign := submission(evidence.ContractFinal), submission(evidence.IdentityPerson)
 	mine.Dossier, foreign.Dossier = "0123456789abcdef0123456789abcdef", "00000000000000000000000000000000"
 	w.submit(mine)
-	pairs := pairsOf(w.request(mine, foreign))
-	at, _, err := a.find(pairs, locator{})
+	req := w.request(mine, foreign)
+	pairs := []merkle.Digest{req.Submissions[0].Pair, req.Submissions[1].Pair}
+	at, _, err := a.find(req, locator{})
 	if err != nil || at[0] == (locator{}) || at[1] != (locator{}) {
 		t.Fatal(at, err)
 	}
@@ -50,7 +52,7 @@ func TestCollidingFingerprintsShowNothing(t *testing.T) {
 	}
 	a.index.runs = ix.runs
 
-	if maybe, _, err := ix.byIDs([][32]byte{pairs[1].SM3}, locator{}); err != nil || len(maybe) != 1 {
+	if maybe, _, err := ix.byIDs([][32]byte{pairs[1].SM3}, 0, locator{}); err != nil || len(maybe) != 1 {
 		t.Fatal("the fingerprints do not collide", err)
 	}
 	if got, err := a.ByID(evidence.IDOf(pairs[1])); err != nil || len(got) != 0 {
@@ -70,6 +72,34 @@ func TestCollidingFingerprintsShowNothing(t *testing.T) {
 	}
 	if got := w.submit(foreign); !got[0].New {
 		t.Error("a new submission is taken for another")
+	}
+}
+
+// Whatever time a submission states, it is stored once: the index leaves runs of
+// older records out when it looks for it.
+func TestStoredOnceWhateverItsTime(t *testing.T) {
+	w := newWorld(t, manyRuns)
+	w.open()
+	subs := submissions(6)
+	for i, at := range []time.Time{time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC), time.Now(), time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(1e9, 1e6), time.Now().Add(-time.Hour), time.Now()} {
+		subs[i].CapturedAt = at.UTC().Truncate(time.Millisecond)
+		w.submit(subs[i])
+		w.settled() // so that the next is in another run
+	}
+	for range 2 {
+		for i, s := range subs {
+			if again := w.submit(s); again[0].New {
+				t.Errorf("the submission of %s is stored twice", s.CapturedAt)
+			}
+			others := append([]*evidence.Submission{submission(evidence.ContractFinal)}, subs[i:]...)
+			for j, again := range w.submit(others...) {
+				if again.New != (j == 0) {
+					t.Errorf("submission %d among those from the one of %s on: new %v", j, s.CapturedAt, again.New)
+				}
+			}
+		}
+		w.settled()
+		w.reopen()
 	}
 }
 

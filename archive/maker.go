@@ -203,7 +203,7 @@ func (a *Archive) place(g *freshGroup, w *work, before *made) result {
 	if before.holdsAny(w.req) {
 		<-before.done // then it is stored, or it is not
 	}
-	since, _, err := a.find(pairsOf(w.req), w.looked) // what other groups stored meanwhile
+	since, _, err := a.find(w.req, w.looked) // what other groups stored meanwhile
 	if err != nil {
 		return result{err: err}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"qifeng/evidence"
@@ -16,7 +17,7 @@ func (a *Archive) ByID(id evidence.ID) ([]Stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	maybe, _, err := a.index.byIDs([][32]byte{key}, locator{})
+	maybe, _, err := a.index.byIDs([][32]byte{key}, math.MinInt64, locator{})
 	if err != nil {
 		return nil, err
 	}

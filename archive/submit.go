@@ -3,10 +3,10 @@ package archive
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"qifeng/evidence"
 	"qifeng/internal/gm"
-	"qifeng/proof/merkle"
 )
 
 // work is one request on its way to the writer.
@@ -119,7 +119,7 @@ func (a *Archive) submitKey(member, name string) (uint64, gm.PublicKey, error) {
 // lookUp finds which submissions of a request are stored. looked is how far it
 // has looked: what is stored meanwhile is behind it.
 func (a *Archive) lookUp(req *evidence.Request) (known []locator, missing int, looked locator, err error) {
-	known, looked, err = a.find(pairsOf(req), locator{})
+	known, looked, err = a.find(req, locator{})
 	for _, at := range known {
 		if at == (locator{}) {
 			missing++
@@ -128,37 +128,31 @@ func (a *Archive) lookUp(req *evidence.Request) (known []locator, missing int, l
 	return known, missing, looked, err
 }
 
-func pairsOf(req *evidence.Request) []merkle.Digest {
-	pairs := make([]merkle.Digest, len(req.Submissions))
-	for i := range pairs {
-		pairs[i] = req.Submissions[i].Pair
-	}
-	return pairs
-}
-
-// find returns where the submissions of pairs are stored behind a locator, zero
-// where they are not, and how far it has looked. The index knows no more than
+// find returns where the submissions of a request are stored behind a locator,
+// zero where they are not, and how far it has looked. The index knows no more than
 // fingerprints of ids, and the id is only half of the pair, so the whole pair is
 // compared.
-func (a *Archive) find(pairs []merkle.Digest, after locator) (at []locator, looked locator, err error) {
-	ids := make([][32]byte, len(pairs))
-	for i := range pairs {
-		ids[i] = pairs[i].SM3
+func (a *Archive) find(req *evidence.Request, after locator) (at []locator, looked locator, err error) {
+	ids, since := make([][32]byte, len(req.Submissions)), int64(math.MaxInt64)
+	for i := range req.Submissions {
+		s := &req.Submissions[i]
+		ids[i], since = s.Pair.SM3, min(since, s.Submission.CapturedAt.UnixMilli())
 	}
-	maybe, looked, err := a.index.byIDs(ids, after)
+	maybe, looked, err := a.index.byIDs(ids, since, after)
 	if err != nil {
 		return nil, looked, err
 	}
-	at = make([]locator, len(pairs))
+	at = make([]locator, len(ids))
 	for _, f := range maybe {
 		if at[f.index] != (locator{}) {
 			continue
 		}
+		pair := req.Submissions[f.index].Pair
 		stored, err := a.pairAt(f.at)
 		if err != nil {
-			return nil, looked, fmt.Errorf("finding %s: %w", evidence.IDOf(pairs[f.index]), err)
+			return nil, looked, fmt.Errorf("finding %s: %w", evidence.IDOf(pair), err)
 		}
-		if stored == pairs[f.index] {
+		if stored == pair {
 			at[f.index] = f.at
 		}
 	}

@@ -93,21 +93,16 @@ func Broken(ctx context.Context, h Home, path string, sealed int64) (*Problem, e
 // ResealRun makes the checksums of a file of the index right, and its number.
 func ResealRun(b []byte, number uint64) {
 	binary.BigEndian.PutUint64(b[8:], number)
-	r := &indexRun{counts: [2]uint64{binary.BigEndian.Uint64(b[48:]), binary.BigEndian.Uint64(b[56:])}}
-	put := func(from, to int64, block uint64) {
-		binary.BigEndian.PutUint32(b[to-runTail:], runSum(b[from:to-runTail], block))
+	for n := range uint64(len(b) / runBlock) {
+		block := b[n*runBlock : (n+1)*runBlock]
+		binary.BigEndian.PutUint32(block[runBlock-runTail:], runSum(block[:runBlock-runTail], n))
 	}
-	for n := range r.entryBlocks() + 1 {
-		put(int64(n)*runBlock, int64(n+1)*runBlock, n)
-	}
-	put(r.fencesAt(), r.filterAt(), uint64(r.fencesAt()/runBlock))
-	put(r.filterAt(), int64(len(b)), uint64(r.filterAt()/runBlock))
 }
 
-// RunParts are the offsets of a file's ids, lists, fences and filter.
-func RunParts(b []byte) (ids, lists, fences, filter int64) {
+// RunParts are the offsets of a file's ids, lists, filter and fences.
+func RunParts(b []byte) (ids, lists, filter, fences uint64) {
 	r := &indexRun{counts: [2]uint64{binary.BigEndian.Uint64(b[48:]), binary.BigEndian.Uint64(b[56:])}}
-	return runBlock, runBlock * int64(1+runBlocks(r.counts[0])), r.fencesAt(), r.filterAt()
+	return runBlock, runBlock * (1 + runBlocks(r.counts[0])), runBlock * r.filterAt(), runBlock * r.fencesAt()
 }
 
 // RunChecker checks bytes as if they stood in the first file of the home's index,
@@ -147,6 +142,7 @@ func RunChecker(ctx context.Context, h Home) (path string, check func(data []byt
 		for i := range r.want {
 			r.want[i].add(good.want[i].count.Load(), good.want[i].sum.Load())
 		}
+		r.wantLatest = good.wantLatest
 		if err := r.read(bytes.NewReader(data), x.seed, func(int64) {}); err != nil {
 			return err
 		}

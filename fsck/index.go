@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"hash/maphash"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -197,6 +198,7 @@ func (x *index) add(group place, subs []*evidence.Submission, pairs []merkle.Dig
 		return
 	}
 	var ids, lists, idSum, listSum uint64
+	latest := int64(math.MinInt64)
 	buf := make([]byte, 0, 64)
 	entry := func(kind byte, key []byte, at place) uint64 {
 		buf = append(append(buf[:0], kind), key...)
@@ -206,6 +208,7 @@ func (x *index) add(group place, subs []*evidence.Submission, pairs []merkle.Dig
 	}
 	for i, s := range subs {
 		at := place{group.seq, group.offset, uint32(i)}
+		latest = max(latest, s.CapturedAt.UnixMilli())
 		ids, idSum = ids+1, idSum+entry('i', pairs[i].SM3[:], at)
 		content := s.Digest
 		if content == nil {
@@ -220,6 +223,9 @@ func (x *index) add(group place, subs []*evidence.Submission, pairs []merkle.Dig
 	}
 	r.want[0].add(ids, idSum)
 	r.want[1].add(lists, listSum)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	r.wantLatest = max(r.wantLatest, latest)
 }
 
 func (t *tally) add(count, sum uint64) {

@@ -86,7 +86,7 @@ func TestIndex(t *testing.T) {
 				_, lists, _, _ := fsck.RunParts(b)
 				n := binary.BigEndian.Uint64(b[56:])
 				binary.BigEndian.PutUint64(b[56:], n-1)
-				clear(b[lists+int64(n-1)*16:][:16])
+				clear(b[lists+(n-1)*16:][:16])
 			})
 		}, runsDir, fsck.CodeIndex},
 		{"an entry too much", func(d *damaged) {
@@ -94,7 +94,7 @@ func TestIndex(t *testing.T) {
 				_, lists, _, _ := fsck.RunParts(b)
 				n := binary.BigEndian.Uint64(b[56:])
 				binary.BigEndian.PutUint64(b[56:], n+1)
-				last := b[lists+int64(n-1)*16:]
+				last := b[lists+(n-1)*16:]
 				copy(last[16:32], last[:16])
 			})
 		}, runsDir, fsck.CodeIndex},
@@ -110,16 +110,22 @@ func TestIndex(t *testing.T) {
 			d.reseal(d.runs()[0], func(b []byte) { _, lists, _, _ := fsck.RunParts(b); b[lists-5] = 1 })
 		}, runsDir, fsck.CodeIndex},
 		{"a fence changed", func(d *damaged) {
-			d.reseal(d.runs()[0], func(b []byte) { _, _, fences, _ := fsck.RunParts(b); b[fences+3] ^= 1 })
+			d.reseal(d.runs()[0], func(b []byte) { _, _, _, fences := fsck.RunParts(b); b[fences+3] ^= 1 })
 		}, runsDir, fsck.CodeIndex},
 		{"a filter that lets an id pass by", func(d *damaged) {
-			d.reseal(d.runs()[0], func(b []byte) { _, _, _, filter := fsck.RunParts(b); clear(b[filter : filter+32]) })
+			d.reseal(d.runs()[0], func(b []byte) { _, _, filter, _ := fsck.RunParts(b); clear(b[filter : filter+32]) })
 		}, runsDir, fsck.CodeIndex},
 		{"a filter with a bit too much", func(d *damaged) {
-			d.reseal(d.runs()[0], func(b []byte) { _, _, _, filter := fsck.RunParts(b); b[filter] = ^b[filter] })
+			d.reseal(d.runs()[0], func(b []byte) { _, _, filter, _ := fsck.RunParts(b); b[filter] = ^b[filter] })
 		}, runsDir, fsck.CodeIndex},
 		{"a file that says that it goes further", func(d *damaged) {
 			d.reseal(d.runs()[0], func(b []byte) { b[47]++ })
+		}, runsDir, fsck.CodeIndex},
+		{"a file that says that its records are older", func(d *damaged) {
+			d.reseal(d.runs()[0], func(b []byte) { b[71]-- })
+		}, runsDir, fsck.CodeIndex},
+		{"something behind the filter", func(d *damaged) {
+			d.reseal(d.runs()[0], func(b []byte) { _, _, _, fences := fsck.RunParts(b); b[fences-5] = 1 })
 		}, runsDir, fsck.CodeIndex},
 		{"two files swapped", func(d *damaged) { d.swap(d.runs()[0], d.runs()[1]) }, runsDir, fsck.CodeIndex},
 		{"two files swapped with their numbers", func(d *damaged) {

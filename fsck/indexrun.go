@@ -15,15 +15,15 @@ import (
 )
 
 // A file of the index is blocks of 4096 bytes, each with a CRC-32C over it and its
-// number (8) at its end, and two tables with one at theirs, the number being that
-// of the block where they begin:
+// number (8) at its end, and zeros between its content and that:
 //
-//	block 0   "QFRUN" 0 0 1, number (8), first and last place (seq 8, offset 4, position 4
-//	          each), count of ids (8), count of list entries (8), zeros
-//	ids       255 entries a block, the last padded with zeros
+//	block 0   "QFRUN" 0 0 2, number (8), first and last place (seq 8, offset 4, position 4
+//	          each), count of ids (8), count of list entries (8), latest time of a record (8)
+//	ids       255 entries a block
 //	lists     the same
-//	fences    the fingerprint (8) of the first entry of each block of ids and lists
-//	filter    32 bytes a block, 12 bits an id
+//	filter    127 groups of 32 bytes a block, 12 bits an id
+//	fences    511 a block: the fingerprint (8) of the first entry of each 16th block of
+//	          ids, then of lists
 //
 // An entry is fingerprint (6), seq less that of the first place (4), offset (4),
 // position (2).
@@ -32,9 +32,13 @@ const (
 	runTail    = 4
 	runEntry   = 16
 	runPer     = (runBlock - runTail) / runEntry
-	runMagic   = "QFRUN\x00\x00\x01"
-	runFilter  = 32
+	runMagic   = "QFRUN\x00\x00\x02"
+	runGroup   = 32
+	runGroups  = (runBlock - runTail) / runGroup
 	runBits    = 12
+	runFence   = 8
+	runFences  = (runBlock - runTail) / runFence
+	runStep    = 16 // blocks for a fence
 	printBits  = ^uint64(0xffff)
 	maxEntries = 1 << 44 // so that nothing overflows
 )
@@ -46,9 +50,11 @@ type indexRun struct {
 	number      uint64
 	first, last place
 	counts      [2]uint64 // ids, lists
+	latest      int64     // time of a record
 	size        int64
 
-	want, got [2]tally
+	want, got  [2]tally
+	wantLatest int64 // guarded by the index while the batches are read
 }
 
 func runName(n uint64) string { return fmt.Sprintf("%016d.run", n) }
@@ -61,7 +67,9 @@ func runSum(b []byte, number uint64) uint32 {
 	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, be8(number))
 }
 
-func runBlocks(entries uint64) uint64 { return (entries + runPer - 1) / runPer }
+func up(n, per uint64) uint64 { return (n + per - 1) / per }
+
+func runBlocks(entries uint64) uint64 { return up(entries, runPer) }
 
 // openRun reads block 0.
 func (x *index) openRun(number uint64) (*indexRun, error) {
@@ -94,7 +102,7 @@ func (r *indexRun) header(b []byte) error {
 	}
 	f := &fields{b: b[:runBlock-runTail]}
 	if string(f.take(8)) != runMagic {
-		return errors.New("it is no file of an index of version 1")
+		return errors.New("it is no file of an index of version 2")
 	}
 	if n := f.num(8); n != r.number {
 		return fmt.Errorf("it is file %d of the index", n)
@@ -102,25 +110,28 @@ func (r *indexRun) header(b []byte) error {
 	for _, p := range []*place{&r.first, &r.last} {
 		*p = place{f.num(8), uint32(f.num(4)), uint32(f.num(4))}
 	}
-	r.counts = [2]uint64{f.num(8), f.num(8)}
+	r.counts, r.latest = [2]uint64{f.num(8), f.num(8)}, int64(f.num(8))
 	if len(bytes.TrimLeft(f.b, "\x00")) > 0 {
 		return errors.New("its first block does not end in zeros")
 	}
 	if r.counts[0] == 0 || r.counts[0] > maxEntries || r.counts[1] > maxEntries || r.first.compare(r.last) > 0 || r.last.seq-r.first.seq > 1<<32-1 {
 		return fmt.Errorf("it cannot have %d and %d entries from %s to %s", r.counts[0], r.counts[1], r.first, r.last)
 	}
-	if want := r.filterAt() + runFilter*int64(r.filterBlocks()) + runTail; r.size != want {
+	if want := int64(runBlock * r.blocks()); r.size != want {
 		return fmt.Errorf("it has %d bytes, with %d and %d entries it must have %d", r.size, r.counts[0], r.counts[1], want)
 	}
 	return nil
 }
 
-// entryBlocks is how many hold entries, filterBlocks how many the filter has.
-func (r *indexRun) entryBlocks() uint64  { return runBlocks(r.counts[0]) + runBlocks(r.counts[1]) }
-func (r *indexRun) filterBlocks() uint64 { return r.counts[0]*runBits/(8*runFilter) + 1 }
+// The parts of the file, in blocks.
+func (r *indexRun) filterAt() uint64 { return 1 + runBlocks(r.counts[0]) + runBlocks(r.counts[1]) }
+func (r *indexRun) fencesAt() uint64 { return r.filterAt() + up(r.groups(), runGroups) }
+func (r *indexRun) blocks() uint64   { return r.fencesAt() + up(r.fences(), runFences) }
 
-func (r *indexRun) fencesAt() int64 { return runBlock * int64(1+r.entryBlocks()) }
-func (r *indexRun) filterAt() int64 { return r.fencesAt() + 8*int64(r.entryBlocks()) + runTail }
+func (r *indexRun) groups() uint64 { return r.counts[0]*runBits/(8*runGroup) + 1 }
+func (r *indexRun) fences() uint64 {
+	return up(runBlocks(r.counts[0]), runStep) + up(runBlocks(r.counts[1]), runStep)
+}
 
 // entry appends the entry of a fingerprint at a place.
 func (r *indexRun) entry(b []byte, print uint64, at place) []byte {
@@ -134,48 +145,73 @@ func (r *indexRun) placeOf(hi, lo uint64) place {
 	return place{r.first.seq + hi&0xffff<<16 + lo>>48, uint32(lo >> 16), uint32(lo & 0xffff)}
 }
 
-// runReader reads a file of the index from its beginning, beside it the fences and
-// the filter, which follow from the entries.
-type runReader struct {
-	*indexRun
-	seed           maphash.Seed
-	blocks         *bufio.Reader
-	fences, filter *table
-	next           uint64 // block
-	low, high      place
-
-	bits  [runFilter]byte // of the filter's block that the ids are in
-	block uint64          // which that is
-}
-
-// table is read beside its checksum.
-type table struct {
+// series reads items of one size that fill blocks one after another.
+type series struct {
+	run   *indexRun
 	r     *bufio.Reader
-	sum   uint32
-	first uint64 // block where it begins
+	next  uint64 // block
+	block [runBlock]byte
+	left  []byte // of the block's content
+	tell  func(int64)
 }
 
-func section(f io.ReaderAt, at, size int64) *bufio.Reader {
-	return bufio.NewReaderSize(io.NewSectionReader(f, at, size), int(min(size, 256<<10)))
+func (r *indexRun) series(f io.ReaderAt, from, to uint64, tell func(int64)) *series {
+	size := int64(to-from) * runBlock
+	part := io.NewSectionReader(f, int64(from)*runBlock, size)
+	return &series{run: r, r: bufio.NewReaderSize(part, int(min(size, 256<<10))), next: from, tell: tell}
 }
 
-func newTable(f io.ReaderAt, at, size int64) *table {
-	return &table{r: section(f, at, size), first: uint64(at / runBlock)}
+// take reads an item, which is good until the next one.
+func (s *series) take(size int) ([]byte, error) {
+	if len(s.left) < size {
+		if err := s.nextBlock(); err != nil {
+			return nil, err
+		}
+	}
+	item := s.left[:size]
+	s.left = s.left[size:]
+	return item, nil
 }
 
-func (t *table) take(b []byte) error {
-	if _, err := io.ReadFull(t.r, b); err != nil {
+func (s *series) nextBlock() error {
+	if err := s.end(); err != nil {
 		return err
 	}
-	t.sum = crc32.Update(t.sum, castagnoli, b)
+	if s.next%256 == 0 && s.run.c.ctx.Err() != nil {
+		return s.run.c.ctx.Err()
+	}
+	if _, err := io.ReadFull(s.r, s.block[:]); err != nil {
+		return err
+	}
+	content, sum := s.block[:runBlock-runTail], binary.BigEndian.Uint32(s.block[runBlock-runTail:])
+	if runSum(content, s.next) != sum {
+		return s.run.wrong("a block does not match its checksum").at("offset", s.next*runBlock)
+	}
+	s.left = content
+	s.next++
+	s.tell(runBlock)
 	return nil
 }
 
-// end compares the checksum.
-func (t *table) end() (good bool, err error) {
-	var b [runTail]byte
-	_, err = io.ReadFull(t.r, b[:])
-	return crc32.Update(t.sum, castagnoli, be8(t.first)) == binary.BigEndian.Uint32(b[:]), err
+// end says that no more items are in the block.
+func (s *series) end() error {
+	if len(bytes.TrimLeft(s.left, "\x00")) > 0 {
+		return s.run.wrong("something follows the last item of a block").at("offset", (s.next-1)*runBlock)
+	}
+	s.left = nil
+	return nil
+}
+
+// runReader reads a file of the index from its beginning, beside it the filter and
+// the fences, which follow from the entries.
+type runReader struct {
+	*indexRun
+	seed                    maphash.Seed
+	entries, filter, fences *series
+	low, high               place
+
+	bits  [runGroup]byte // of the filter's group that the ids are in
+	group uint64         // which that is
 }
 
 // readFile reads the whole file and adds up what is in it. tell is told of bytes.
@@ -189,85 +225,71 @@ func (r *indexRun) readFile(seed maphash.Seed, tell func(int64)) error {
 }
 
 func (r *indexRun) read(f io.ReaderAt, seed maphash.Seed, tell func(int64)) error {
-	fences, filter := r.fencesAt(), r.filterAt()
-	s := &runReader{indexRun: r, seed: seed, blocks: section(f, runBlock, fences-runBlock),
-		fences: newTable(f, fences, filter-fences), filter: newTable(f, filter, r.size-filter), next: 1, low: r.last, high: r.first}
+	s := &runReader{indexRun: r, seed: seed, low: r.last, high: r.first, entries: r.series(f, 1, r.filterAt(), tell),
+		filter: r.series(f, r.filterAt(), r.fencesAt(), tell), fences: r.series(f, r.fencesAt(), r.blocks(), tell)}
 	for part := range r.counts {
-		if err := s.part(part, tell); err != nil {
+		if err := s.part(part); err != nil {
 			return reading(r.path, err)
 		}
 		if part > 0 {
 			break
 		}
-		if err := s.filterUpTo(r.filterBlocks()); err != nil {
+		if err := s.filterUpTo(r.groups()); err != nil {
 			return reading(r.path, err)
 		}
 		if s.low != r.first || s.high != r.last { // each record has an id
 			return r.wrong("it says that it goes from %s to %s, its ids go from %s to %s", r.first, r.last, s.low, s.high)
 		}
 	}
-	for _, t := range []*table{s.fences, s.filter} {
-		if good, err := t.end(); err != nil {
-			return reading(r.path, err)
-		} else if !good {
-			return r.wrong("a table behind its blocks does not match its checksum")
+	for _, t := range []*series{s.filter, s.fences} {
+		if err := t.end(); err != nil {
+			return err
 		}
 	}
-	tell(r.size - fences + runBlock)
+	tell(runBlock)
 	return nil
 }
 
 // part reads the blocks of the ids, or of the lists.
-func (s *runReader) part(part int, tell func(int64)) error {
-	var b [runBlock]byte
+func (s *runReader) part(part int) error {
 	var hi, lo, sum uint64 // the last entry
-	left := s.counts[part]
-	for left > 0 {
-		if s.next%256 == 0 && s.c.ctx.Err() != nil {
-			return s.c.ctx.Err()
-		}
-		if _, err := io.ReadFull(s.blocks, b[:]); err != nil {
+	for i := range s.counts[part] {
+		e, err := s.entries.take(runEntry)
+		if err != nil {
 			return err
 		}
-		if runSum(b[:runBlock-runTail], s.next) != binary.BigEndian.Uint32(b[runBlock-runTail:]) {
-			return s.wrong("a block does not match its checksum").at("offset", s.next*runBlock)
+		nextHi, nextLo := binary.BigEndian.Uint64(e), binary.BigEndian.Uint64(e[8:])
+		if nextHi < hi || nextHi == hi && nextLo < lo {
+			return s.wrong("its entries do not rise").at("offset", s.offset())
 		}
-		n := int(min(left, runPer))
-		for i := range n {
-			e := b[i*runEntry : (i+1)*runEntry]
-			nextHi, nextLo := binary.BigEndian.Uint64(e), binary.BigEndian.Uint64(e[8:])
-			if nextHi < hi || nextHi == hi && nextLo < lo {
-				return s.wrong("its entries do not rise").at("offset", s.next*runBlock+uint64(i*runEntry))
-			}
-			hi, lo = nextHi, nextLo
-			sum += maphash.Bytes(s.seed, e)
-			if err := s.entry(part, i, hi&printBits, s.placeOf(hi, lo)); err != nil {
-				return err
-			}
+		hi, lo = nextHi, nextLo
+		sum += maphash.Bytes(s.seed, e)
+		if err := s.entry(part, i, hi&printBits, s.placeOf(hi, lo)); err != nil {
+			return err
 		}
-		if len(bytes.TrimLeft(b[n*runEntry:runBlock-runTail], "\x00")) > 0 {
-			return s.wrong("something follows the last entry").at("offset", s.next*runBlock)
-		}
-		left -= uint64(n)
-		s.next++
-		tell(runBlock)
 	}
 	s.got[part].add(s.counts[part], sum)
-	return nil
+	return s.entries.end()
 }
 
-// entry looks at an entry, and at what follows from it elsewhere in the file.
-func (s *runReader) entry(part, i int, print uint64, at place) error {
+// offset is where the entry that was taken stands in the file.
+func (s *runReader) offset() uint64 {
+	return s.entries.next*runBlock - runTail - uint64(len(s.entries.left)) - runEntry
+}
+
+// entry looks at entry i of a part, and at what follows from it elsewhere in the
+// file.
+func (s *runReader) entry(part int, i, print uint64, at place) error {
 	if at.compare(s.first) < 0 || at.compare(s.last) > 0 {
-		return s.wrong("it has an entry for %s, and goes from %s to %s", at, s.first, s.last).at("offset", s.next*runBlock+uint64(i*runEntry))
+		return s.wrong("it has an entry for %s, and goes from %s to %s", at, s.first, s.last).at("offset", s.offset())
 	}
-	if i == 0 {
-		var fence [8]byte
-		if err := s.fences.take(fence[:]); err != nil {
+	if i%(runPer*runStep) == 0 {
+		fence, err := s.fences.take(runFence)
+		if err != nil {
 			return err
 		}
-		if binary.BigEndian.Uint64(fence[:]) != print {
-			return s.wrong("the fence of a block is not its first fingerprint").at("offset", s.next*runBlock)
+		if binary.BigEndian.Uint64(fence) != print {
+			return s.wrong("the fence of a block is not its first fingerprint").at("offset", s.offset())
 		}
 	}
 	if part > 0 {
@@ -279,8 +301,8 @@ func (s *runReader) entry(part, i int, print uint64, at place) error {
 	if at.compare(s.high) > 0 {
 		s.high = at
 	}
-	block, _ := bits.Mul64(print, s.filterBlocks())
-	if err := s.filterUpTo(block); err != nil {
+	group, _ := bits.Mul64(print, s.groups())
+	if err := s.filterUpTo(group); err != nil {
 		return err
 	}
 	for w, salt := range filterSalts {
@@ -293,18 +315,18 @@ func (s *runReader) entry(part, i int, print uint64, at place) error {
 // filterSalts are those of the split block Bloom filter of Apache Parquet.
 var filterSalts = [8]uint32{0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d, 0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31}
 
-// filterUpTo compares the filter's blocks before one with what the ids make of
-// them: as ids rise, so do the blocks that they are in.
-func (s *runReader) filterUpTo(block uint64) error {
-	for ; s.block < block; s.block++ {
-		var b [runFilter]byte
-		if err := s.filter.take(b[:]); err != nil {
+// filterUpTo compares the filter's groups before one with what the ids make of
+// them: as ids rise, so do the groups that they are in.
+func (s *runReader) filterUpTo(group uint64) error {
+	for ; s.group < group; s.group++ {
+		b, err := s.filter.take(runGroup)
+		if err != nil {
 			return err
 		}
-		if b != s.bits {
-			return s.wrong("block %d of its filter is not that of its ids", s.block)
+		if !bytes.Equal(b, s.bits[:]) {
+			return s.wrong("group %d of its filter is not that of its ids", s.group)
 		}
-		s.bits = [runFilter]byte{}
+		s.bits = [runGroup]byte{}
 	}
 	return nil
 }
@@ -320,6 +342,9 @@ func (r *indexRun) compare() error {
 			return r.wrong("its %d entries of %s are not those of the records", got.count.Load(), what)
 		}
 		r.c.entries.Add(got.count.Load())
+	}
+	if r.latest != r.wantLatest {
+		return r.wrong("it says that its latest record is of %d ms, by the records that is %d", r.latest, r.wantLatest)
 	}
 	return nil
 }

@@ -30,7 +30,14 @@ func filled(t testing.TB) *model {
 // Each byte of a run is under a checksum: a change is found at the start, or when
 // the block is read, and is never answered.
 func TestDamageIsFound(t *testing.T) {
+	for _, resident := range []int64{1, DefaultResident} {
+		testDamage(t, resident)
+	}
+}
+
+func testDamage(t *testing.T, resident int64) {
 	m := filled(t)
+	m.opt.Resident = resident
 	for _, path := range append(runFiles(m.dir), filepath.Join(m.dir, manifestName)) {
 		good, err := os.ReadFile(path)
 		if err != nil {
@@ -65,7 +72,7 @@ func (m *model) damaged(path string) {
 		m.t.Fatal(err)
 	}
 	var told error
-	s, err := Open(m.dir, m.disk, Options{Records: m.opt.Records, Failed: func(err error) { told = err }})
+	s, err := Open(m.dir, m.disk, Options{Records: m.opt.Records, Resident: m.opt.Resident, Failed: func(err error) { told = err }})
 	if err != nil {
 		if !errors.Is(err, ErrDamaged) {
 			m.t.Fatal(err)
@@ -77,7 +84,7 @@ func (m *model) damaged(path string) {
 	for id := range m.ids {
 		prints = append(prints, s.Print('i', word(id)))
 	}
-	_, _, err = s.IDs(prints, Place{})
+	_, _, err = s.IDs(prints, math.MinInt64, Place{})
 	for l := range m.lists {
 		if _, other := s.Page(s.Print('l', word(l)), Place{}, math.MaxInt); err == nil {
 			err = other
@@ -105,19 +112,22 @@ func FuzzRun(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(b, true)
-	f.Add(b, false)
-	f.Add(b[:len(b)/2], true)
-	f.Fuzz(func(t *testing.T, b []byte, mend bool) {
+	f.Add(b, true, int64(1))
+	f.Add(b, false, int64(1000))
+	f.Add(b[:len(b)/2], true, int64(1000))
+	f.Fuzz(func(t *testing.T, b []byte, mend bool, resident int64) {
 		if mend {
 			b = mended(b)
 		}
-		r, err := load("x.run", memFile{Reader: bytes.NewReader(b)})
+		r, err := load("x.run", memFile{Reader: bytes.NewReader(b)}, resident)
 		if err != nil {
 			if !errors.Is(err, ErrDamaged) {
 				t.Fatal(err)
 			}
 			return
+		}
+		if _, err := r.pass([]Print{0, 1 << 63, math.MaxUint64}, nil); err != nil && !errors.Is(err, ErrDamaged) {
+			t.Fatal(err)
 		}
 		for _, s := range []*section{&r.idPart, &r.list} {
 			for _, p := range append([]Print{0, 1 << 63, math.MaxUint64}, s.fences[:min(len(s.fences), 20)]...) {
@@ -149,30 +159,23 @@ type memInfo struct {
 
 func (i memInfo) Size() int64 { return i.size }
 
-// mended gives every block and table a good checksum, as far as the head lets it.
+// mended gives every block a good checksum, and the file the size that its head
+// says.
 func mended(b []byte) []byte {
 	b = slices.Clone(b)
+	seal := func() {
+		for n := int64(0); (n+1)*blockSize <= int64(len(b)); n++ {
+			end := (n+1)*blockSize - blockTail
+			binary.BigEndian.PutUint32(b[end:], checksum(b[n*blockSize:end], n))
+		}
+	}
+	seal()
 	if len(b) < blockSize {
 		return b
 	}
-	seal := func(from, to int64) {
-		if from >= 0 && to-from >= blockTail && to <= int64(len(b)) {
-			binary.BigEndian.PutUint32(b[to-blockTail:], checksum(b[from:to-blockTail], from/blockSize))
-		}
+	if h, err := decodeHeader(b); err == nil && h.size() <= 1<<18 {
+		b = append(b, make([]byte, max(0, h.size()-int64(len(b))))...)[:h.size()]
+		seal()
 	}
-	for n := int64(0); (n+1)*blockSize <= int64(len(b)); n++ {
-		seal(n*blockSize, (n+1)*blockSize)
-	}
-	h, err := decodeHeader(b)
-	if err != nil || h.size() > 1<<18 {
-		return b
-	}
-	b = append(b, make([]byte, max(0, h.size()-int64(len(b))))...)[:h.size()]
-	for n := int64(0); n < h.blocks(); n++ {
-		seal(n*blockSize, (n+1)*blockSize)
-	}
-	at := h.blocks() * blockSize
-	seal(at, at+h.fencesSize())
-	seal(at+h.fencesSize(), h.size())
 	return b
 }

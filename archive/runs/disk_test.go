@@ -13,6 +13,7 @@ var errDead = errors.New("fault: the process has died")
 type testDisk struct {
 	left  atomic.Int64 // operations until it dies; below 0 it never does
 	steps atomic.Int64
+	reads atomic.Int64
 	none  atomic.Bool // there is no room
 }
 
@@ -88,6 +89,11 @@ func (f testFile) WriteAt(p []byte, at int64) (int, error) {
 		return n, err
 	}
 	return f.File.WriteAt(p, at)
+}
+
+func (f testFile) ReadAt(p []byte, at int64) (int, error) {
+	f.d.reads.Add(1)
+	return f.File.ReadAt(p, at)
 }
 
 func (f testFile) Sync() error { return f.d.step() }

@@ -16,8 +16,10 @@
 //     runs only with everything before it: up to Durable nothing is missing.
 //   - What Add returned for is found from then on, without any gap while a table
 //     becomes a run or runs become one.
-//   - Memory grows by 12 bits a record (filters, outside the collected heap) and
-//     8 bytes a block of 255 entries; the tables are bounded.
+//   - Memory is bounded, but for 8 bytes for 4080 entries (fences): the filters of
+//     large runs stay on the disk. New ids do not wait for them, as long as their
+//     records are newer: a record has a time of its own, which is part of what its
+//     id is of, so it is in no run whose latest time is before that.
 //
 // # Who may lie to it
 //
@@ -25,26 +27,29 @@
 // drawn at the beginning, so nobody can aim at a slot, a filter or another's
 // fingerprint. The disk: every block has a checksum; a block that fails it is a
 // [DamagedError], the set of runs is then given up, and the next start makes it
-// again. The owner is trusted.
+// again. Who states a time far ahead makes others' look-ups read the filter of each
+// run it comes into, and loses nothing by it. The owner is trusted.
 //
 // # Files
 //
-// Numbers are big-endian. A checksum is CRC-32C over what is before it and the
-// number of its block (8).
+// Numbers are big-endian. A checksum is CRC-32C over what is before it in its
+// block and the number of that (8).
 //
 //	MANIFEST       text: the version, the key and the numbers of the live runs, oldest first
 //	NUMBER.run     a run, 16 decimal digits
 //	*.tmp          not finished
 //
-// A run is blocks of 4096 bytes, each of which ends in its checksum, then two
-// tables:
+// A run is blocks of 4096 bytes, each of which ends in its checksum, with zeros
+// between that and its content:
 //
-//	block 0      "QFRUN" 0 0 and the version byte 1; number (8); first and last
-//	             place (16 each); count of ids (8); count of list entries (8); zeros
-//	ids          255 entries a block, the last padded with zeros
+//	block 0      "QFRUN" 0 0 and the version byte 2; number (8); first and last
+//	             place (16 each); count of ids (8); count of list entries (8);
+//	             latest time of a record (8, signed)
+//	ids          255 entries a block
 //	lists        the same
-//	fences       the first fingerprint of each block of ids, then of lists; checksum
-//	filter       32 bytes a block, for the ids; checksum
+//	filter       127 groups of 32 bytes a block, for the ids
+//	fences       511 a block: the first fingerprint (8) of each 16th block of ids,
+//	             then of lists
 //
 // An entry is the fingerprint (6), seq less that of the run's first place (4),
 // offset (4), position (2); entries rise as byte strings do. A place in the

@@ -31,6 +31,14 @@ const (
 	// filterBits is bits of filter per id. At twelve, one look-up in 170 reads a
 	// block in vain.
 	filterBits = 12
+	// DefaultResident is how many ids a run may have for its filter to be held in
+	// memory: that leaves the runs of the first three sizes, with 12 MiB of filters
+	// when nothing is being merged. A new id seldom has to be looked for in larger
+	// ones, since their records are older than it.
+	DefaultResident = 1 << 22
+	// fenceStep is how many blocks have one fence, which is held in memory: a
+	// look-up reads four more to find the one it wants.
+	fenceStep = 16
 
 	// chunk is what is read or written at once when runs are merged.
 	chunk = 64 * blockSize

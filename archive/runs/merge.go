@@ -3,6 +3,7 @@ package runs
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 )
 
@@ -87,8 +88,9 @@ func (s *Store) merge(old []*run, number uint64) {
 
 // join writes the entries of neighbours into one new run.
 func (s *Store) join(old []*run, number uint64) (*run, error) {
-	h := header{number: number, first: old[0].first, last: old[len(old)-1].last}
+	h := header{number: number, first: old[0].first, last: old[len(old)-1].last, latest: math.MinInt64}
 	for _, r := range old {
+		h.latest = max(h.latest, r.latest)
 		h.ids += r.ids
 		h.lists += r.lists
 	}
@@ -162,7 +164,7 @@ func (c *stream) next() error {
 
 // advance goes to the next block.
 func (c *stream) advance() error {
-	blocks := len(c.s.fences)
+	blocks := c.s.blocks()
 	if len(c.buf) > 0 {
 		c.buf = c.buf[blockSize:]
 	}
@@ -204,13 +206,7 @@ func (s *Store) create(h header, fill func(*writer) error) (*run, error) {
 		err = s.disk.Move(path+tmpSuffix, path)
 	}
 	if err != nil {
-		giveBack(w.filter)
 		return nil, errors.Join(err, ignoreMissing(s.disk.Remove(path+tmpSuffix)))
 	}
-	f, err := s.disk.Open(path)
-	if err != nil {
-		giveBack(w.filter)
-		return nil, fmt.Errorf("opening a run: %w", err)
-	}
-	return newRun(h, path, f, w.fences, w.filter), nil
+	return openRun(s.disk, path, s.opt.Resident)
 }

@@ -33,10 +33,13 @@ const (
 	blockTail = 4
 	entrySize = 16
 	perBlock  = (blockSize - blockTail) / entrySize
+
+	fenceSize      = 8
+	fencesPerBlock = (blockSize - blockTail) / fenceSize
 )
 
 var (
-	runMagic   = [8]byte{'Q', 'F', 'R', 'U', 'N', 0, 0, 1}
+	runMagic   = [8]byte{'Q', 'F', 'R', 'U', 'N', 0, 0, 2}
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
@@ -52,22 +55,29 @@ type header struct {
 	number      uint64
 	first, last Place
 	ids, lists  int64
+	latest      int64 // time of a record
 }
 
 func blocksOf(entries int64) int64 { return (entries + perBlock - 1) / perBlock }
 
-// blocks is how many there are, block 0 included.
-func (h *header) blocks() int64 { return 1 + blocksOf(h.ids) + blocksOf(h.lists) }
+func fencesOf(entries int64) int64 { return (blocksOf(entries) + fenceStep - 1) / fenceStep }
 
-func (h *header) fencesSize() int64 { return 8*(h.blocks()-1) + blockTail }
+// The parts of a run, in blocks: ids, lists, filter, fences.
+func (h *header) listsAt() int64  { return 1 + blocksOf(h.ids) }
+func (h *header) filterAt() int64 { return h.listsAt() + blocksOf(h.lists) }
+func (h *header) fencesAt() int64 { return h.filterAt() + filterOf(h.ids).blocks() }
 
-// size is that of the whole file.
-func (h *header) size() int64 {
-	return h.blocks()*blockSize + h.fencesSize() + filterSize(h.ids) + blockTail
+func (h *header) fences() int64 { return fencesOf(h.ids) + fencesOf(h.lists) }
+
+func (h *header) blocks() int64 {
+	return h.fencesAt() + (h.fences()+fencesPerBlock-1)/fencesPerBlock
 }
 
+// size is that of the whole file in bytes.
+func (h *header) size() int64 { return h.blocks() * blockSize }
+
 func (h *header) encode() []byte {
-	b := append(make([]byte, 0, blockSize), runMagic[:]...)
+	b := append(make([]byte, 0, blockSize-blockTail), runMagic[:]...)
 	b = binary.BigEndian.AppendUint64(b, h.number)
 	for _, p := range []Place{h.first, h.last} {
 		b = binary.BigEndian.AppendUint64(b, p.Seq)
@@ -76,8 +86,7 @@ func (h *header) encode() []byte {
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(h.ids))
 	b = binary.BigEndian.AppendUint64(b, uint64(h.lists))
-	b = b[:blockSize-blockTail]
-	return binary.BigEndian.AppendUint32(b, checksum(b, 0))
+	return binary.BigEndian.AppendUint64(b, uint64(h.latest))
 }
 
 func decodeHeader(b []byte) (h header, err error) {
@@ -88,7 +97,7 @@ func decodeHeader(b []byte) (h header, err error) {
 		return Place{binary.BigEndian.Uint64(b), binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint32(b[12:])}
 	}
 	h = header{number: binary.BigEndian.Uint64(b[8:]), first: place(b[16:]), last: place(b[32:]),
-		ids: int64(binary.BigEndian.Uint64(b[48:])), lists: int64(binary.BigEndian.Uint64(b[56:]))}
+		ids: int64(binary.BigEndian.Uint64(b[48:])), lists: int64(binary.BigEndian.Uint64(b[56:])), latest: int64(binary.BigEndian.Uint64(b[64:]))}
 	const most = 1 << 48 // so that nothing overflows below
 	if h.ids < 0 || h.ids > most || h.lists < 0 || h.lists > most || h.first.After(h.last) || h.last.Seq-h.first.Seq > maxDelta {
 		return h, errors.New("its counts or places are not possible")
@@ -103,7 +112,7 @@ type run struct {
 	f      File
 	idPart section
 	list   section
-	filter filter // borrowed
+	filter []byte // its blocks, where they are held in memory
 
 	sets   atomic.Int32 // that it is in
 	remove atomic.Bool  // when it is in none any more
@@ -114,12 +123,15 @@ type run struct {
 type section struct {
 	first   int64 // block
 	entries int64
-	fences  []Print // of each block
+	fences  []Print // of each fenceStep-th block
 }
 
-// openRun opens a run and reads what stays in memory. A file that is not a
-// run, or not whole, is a DamagedError.
-func openRun(d Disk, path string) (r *run, err error) {
+func (s *section) blocks() int { return int(blocksOf(s.entries)) }
+
+// openRun opens a run and reads what stays in memory: the fences, and the filter
+// of no more than resident ids. A file that is not a run, or not whole, is a
+// DamagedError.
+func openRun(d Disk, path string, resident int64) (r *run, err error) {
 	f, err := d.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, &DamagedError{path, "the file is missing"}
@@ -127,29 +139,17 @@ func openRun(d Disk, path string) (r *run, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a run: %w", err)
 	}
-	if r, err = load(path, f); err != nil {
+	if r, err = load(path, f, resident); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return r, nil
-}
-
-func newRun(h header, path string, f File, fences []Print, filter filter) *run {
-	n := blocksOf(h.ids)
-	return &run{header: h, path: path, f: f, filter: filter,
-		idPart: section{1, h.ids, fences[:n]}, list: section{1 + n, h.lists, fences[n:]}}
-}
-
-// close gives the file and the filter back; nobody looks into the run any more.
-func (r *run) close() error {
-	giveBack(r.filter)
-	return r.f.Close()
 }
 
 func (r *run) damaged(format string, args ...any) error {
 	return &DamagedError{r.path, fmt.Sprintf(format, args...)}
 }
 
-func load(path string, f File) (*run, error) {
+func load(path string, f File, resident int64) (*run, error) {
 	r := &run{path: path, f: f}
 	st, err := f.Stat()
 	if err != nil {
@@ -169,37 +169,35 @@ func load(path string, f File) (*run, error) {
 	if st.Size() != h.size() {
 		return nil, r.damaged("it has %d bytes where its head says %d", st.Size(), h.size())
 	}
-	at := h.blocks() * blockSize
-	raw := make([]byte, h.fencesSize())
-	if err := r.fillTable(raw, at); err != nil {
-		return nil, err
-	}
-	raw = raw[:len(raw)-blockTail]
-	filter, err := borrow(filterSize(h.ids) + blockTail)
+	r.header = h
+	fences, err := r.readFences()
 	if err != nil {
 		return nil, err
 	}
-	if err := r.fillTable(filter, at+h.fencesSize()); err != nil {
-		giveBack(filter)
-		return nil, err
+	n := fencesOf(h.ids)
+	r.idPart, r.list = section{1, h.ids, fences[:n]}, section{h.listsAt(), h.lists, fences[n:]}
+	if h.ids <= resident {
+		r.filter = make([]byte, filterOf(h.ids).blocks()*blockSize)
+		if err := r.read(r.filter, h.filterAt()); err != nil {
+			return nil, err
+		}
 	}
-	fences := make([]Print, len(raw)/8)
-	for i := range fences {
-		fences[i] = Print(binary.BigEndian.Uint64(raw[8*i:]))
-	}
-	return newRun(h, path, f, fences, filter[:filterSize(h.ids)]), nil
+	return r, nil
 }
 
-// fillTable reads a table, which ends in its checksum.
-func (r *run) fillTable(b []byte, at int64) error {
-	if _, err := r.f.ReadAt(b, at); err != nil {
-		return r.readError(err)
+func (r *run) readFences() ([]Print, error) {
+	fences := make([]Print, 0, r.fences())
+	buf := blockPool.Get().(*[blockSize]byte)
+	defer blockPool.Put(buf)
+	for n := r.fencesAt(); n < r.blocks(); n++ {
+		if err := r.read(buf[:], n); err != nil {
+			return nil, err
+		}
+		for i := 0; i < fencesPerBlock && len(fences) < cap(fences); i++ {
+			fences = append(fences, Print(binary.BigEndian.Uint64(buf[fenceSize*i:])))
+		}
 	}
-	n := len(b) - blockTail
-	if binary.BigEndian.Uint32(b[n:]) != checksum(b[:n], at/blockSize) {
-		return r.damaged("the table at byte %d does not match its checksum", at)
-	}
-	return nil
+	return fences, nil
 }
 
 func (r *run) readError(err error) error {
@@ -242,6 +240,26 @@ func (s *section) within(n int) int { return int(min(perBlock, s.entries-int64(n
 
 var blockPool = sync.Pool{New: func() any { return new([blockSize]byte) }}
 
+// pass adds to out the index of each fingerprint that may be among the ids.
+func (r *run) pass(prints []Print, out []int) ([]int, error) {
+	f := filterOf(r.ids)
+	buf := blockPool.Get().(*[blockSize]byte)
+	defer blockPool.Put(buf)
+	for i, p := range prints {
+		n, at := f.group(p)
+		b := buf[:]
+		if r.filter != nil {
+			b = r.filter[n*blockSize:]
+		} else if err := r.read(b, r.filterAt()+n); err != nil {
+			return out, err
+		}
+		if marked(b[at:at+filterGroup], p) {
+			out = append(out, i)
+		}
+	}
+	return out, nil
+}
+
 // find adds to out up to limit places of a fingerprint behind after, in order.
 func (r *run) find(s *section, p Print, after Place, limit int, out []Place) ([]Place, error) {
 	buf := blockPool.Get().(*[blockSize]byte)
@@ -252,9 +270,12 @@ func (r *run) find(s *section, p Print, after Place, limit int, out []Place) ([]
 		return q > p || q == p && at.After(after)
 	}
 	// The first entry wanted is in the last block that does not begin behind it.
-	// Blocks between lo and hi all begin with p.
-	lo := max(sort.Search(len(s.fences), func(i int) bool { return s.fences[i] >= p })-1, 0)
-	hi := sort.Search(len(s.fences), func(i int) bool { return s.fences[i] > p }) - 1
+	// The fences leave some blocks, or many where they all begin with p.
+	lo := max(sort.Search(len(s.fences), func(i int) bool { return s.fences[i] >= p })-1, 0) * fenceStep
+	hi := min(sort.Search(len(s.fences), func(i int) bool { return s.fences[i] > p })*fenceStep, s.blocks()) - 1
+	if hi < 0 { // all are behind it
+		return out, nil
+	}
 	for lo < hi {
 		mid := lo + (hi-lo+1)/2
 		if err := r.read(b, s.first+int64(mid)); err != nil {
@@ -266,7 +287,7 @@ func (r *run) find(s *section, p Print, after Place, limit int, out []Place) ([]
 			lo = mid
 		}
 	}
-	for n := lo; limit > 0 && n < len(s.fences) && s.fences[n] <= p; n++ {
+	for n := lo; limit > 0 && n < s.blocks(); n++ {
 		if err := r.read(b, s.first+int64(n)); err != nil {
 			return out, err
 		}
@@ -288,7 +309,7 @@ func (r *run) release(d Disk) {
 	if r.sets.Add(-1) > 0 {
 		return
 	}
-	r.close() // it was only read
+	r.f.Close() // it was only read
 	if r.remove.Load() {
 		d.Remove(r.path) //nolint:errcheck // what stays is removed at the next start
 	}

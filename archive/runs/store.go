@@ -39,6 +39,9 @@ type File interface {
 type Options struct {
 	// Records of a table; 0 means DefaultRecords.
 	Records int
+	// Resident is how many ids a run may have for its filter to be held in memory;
+	// 0 means DefaultResident.
+	Resident int64
 	// Reserve is the room on the disk that merging leaves free.
 	Reserve uint64
 	// Failed is told once when the background work has failed or a run is found
@@ -56,6 +59,7 @@ var ErrClosed = errors.New("the index is closed")
 type Group struct {
 	Seq    uint64
 	Offset uint32
+	Latest int64    // of the records' own times
 	IDs    []Print  // of each record
 	Lists  []Listed // in the order of records
 }
@@ -111,6 +115,9 @@ func Open(dir string, d Disk, opt Options) (*Store, error) {
 	if opt.Records == 0 {
 		opt.Records = DefaultRecords
 	}
+	if opt.Resident == 0 {
+		opt.Resident = DefaultResident
+	}
 	s := &Store{dir: dir, disk: d, opt: opt, quit: make(chan struct{}), active: newTable(opt.Records)}
 	s.changed = sync.NewCond(&s.mu)
 	m, err := readManifest(d, dir)
@@ -155,13 +162,13 @@ func (s *Store) removeOrphans(live []uint64) error {
 func (s *Store) openRuns(numbers []uint64) (err error) {
 	var live []*run
 	for _, n := range numbers {
-		r, err := openRun(s.disk, filepath.Join(s.dir, runName(n)))
+		r, err := openRun(s.disk, filepath.Join(s.dir, runName(n)), s.opt.Resident)
 		if err == nil && (r.number != n || !r.first.After(s.newest)) {
-			err = errors.Join(r.damaged("it is another run than its name and its place say"), r.close())
+			err = errors.Join(r.damaged("it is another run than its name and its place say"), r.f.Close())
 		}
 		if err != nil {
 			for _, r := range live {
-				r.close()
+				r.f.Close()
 			}
 			return err
 		}
@@ -262,7 +269,8 @@ func (s *Store) flush(t *table, number uint64) {
 		s.changed.Wait()
 	}
 	s.mu.Unlock()
-	r, err := s.create(header{number: number, first: t.first, last: t.last, ids: int64(t.ids.len()), lists: int64(t.lists.len())},
+	r, err := s.create(header{number: number, first: t.first, last: t.last,
+		ids: int64(t.ids.len()), lists: int64(t.lists.len()), latest: t.latest},
 		func(w *writer) error {
 			if err := errors.Join(t.each(&t.ids, w.add), w.endPart()); err != nil {
 				return err
@@ -287,7 +295,7 @@ func (s *Store) replace(old []*run, r *run) error {
 	live, failed := slices.Clone(s.set.runs), s.failed
 	s.mu.RUnlock()
 	if failed != nil { // perhaps the manifest is gone: it must not come back
-		return errors.Join(errQuit, r.close())
+		return errors.Join(errQuit, r.f.Close())
 	}
 	if len(old) == 0 {
 		live = append(live, r)
@@ -300,7 +308,7 @@ func (s *Store) replace(old []*run, r *run) error {
 		m.numbers = append(m.numbers, r.number)
 	}
 	if err := writeManifest(s.disk, s.dir, m); err != nil {
-		return errors.Join(err, r.close())
+		return errors.Join(err, r.f.Close())
 	}
 	for _, r := range old {
 		r.remove.Store(true)
@@ -364,9 +372,10 @@ func (s *Store) Durable() Place {
 }
 
 // IDs finds the records behind after that may have one of the ids, in the order
-// of ids and then of places. newest is how far was looked: the next look may
-// begin behind it.
-func (s *Store) IDs(ids []Print, after Place) (found []Found, newest Place, err error) {
+// of ids and then of places. None that is asked for has a time before since:
+// runs of older records are left out. newest is how far was looked: the next
+// look may begin behind it.
+func (s *Store) IDs(ids []Print, since int64, after Place) (found []Found, newest Place, err error) {
 	s.mu.RLock()
 	if s.closed {
 		s.mu.RUnlock()
@@ -389,10 +398,12 @@ func (s *Store) IDs(ids []Print, after Place) (found []Found, newest Place, err 
 	defer s.release(v)
 	var maybe []int
 	for _, r := range v.runs {
-		if !r.last.After(after) {
+		if !r.last.After(after) || r.latest < since {
 			continue
 		}
-		maybe = r.filter.pass(ids, maybe[:0])
+		if maybe, err = r.pass(ids, maybe[:0]); err != nil {
+			return nil, newest, s.found(err)
+		}
 		for _, i := range maybe {
 			if at, err = r.find(&r.idPart, ids[i], after, math.MaxInt, at[:0]); err != nil {
 				return nil, newest, s.found(err)

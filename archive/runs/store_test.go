@@ -34,7 +34,7 @@ type modelGroup struct {
 
 func newModel(t testing.TB, seed uint64, records int) *model {
 	m := &model{t: t, r: rand.New(rand.NewPCG(seed, 9)), dir: memoryDir(t), disk: sound(), ids: map[uint64][]Place{}, lists: map[uint64][]Place{}}
-	m.opt = Options{Records: records}
+	m.opt = Options{Records: records, Resident: int64(records) * 3} // those of merged runs are not
 	m.open()
 	return m
 }
@@ -67,10 +67,13 @@ func (m *model) open() {
 	}
 }
 
+// timeOf is the time of a record, which its id is of.
+func timeOf(id uint64) int64 { return int64(id>>40) - 100 }
+
 func word(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 func (m *model) group(g modelGroup) *Group {
-	out := &Group{Seq: g.at.Seq, Offset: g.at.Offset}
+	out := &Group{Seq: g.at.Seq, Offset: g.at.Offset, Latest: latest(g.ids)}
 	for i, id := range g.ids {
 		out.IDs = append(out.IDs, m.s.Print('i', word(id)))
 		for _, l := range g.lists[i] {
@@ -78,6 +81,19 @@ func (m *model) group(g modelGroup) *Group {
 		}
 	}
 	return out
+}
+
+func latest(ids []uint64) int64 {
+	t := timeOf(ids[0])
+	for _, id := range ids {
+		t = max(t, timeOf(id))
+	}
+	return t
+}
+
+// newID draws an id whose time is about now.
+func (m *model) newID() uint64 {
+	return (uint64(len(m.groups))+m.r.Uint64N(4))<<40 | m.r.Uint64N(1<<40)
 }
 
 func (m *model) add(records int) error {
@@ -94,7 +110,7 @@ func (m *model) add(records int) error {
 		g.at.Offset += 1 + m.r.Uint32N(1000)
 	}
 	for i := range records {
-		id := m.r.Uint64()
+		id := m.newID()
 		if m.r.IntN(10) == 0 && len(m.groups) > 0 { // two records of one id
 			old := m.groups[m.r.IntN(len(m.groups))]
 			id = old.ids[m.r.IntN(len(old.ids))]
@@ -122,19 +138,55 @@ func (m *model) check() {
 		want = appendFound(want, i, at)
 		i += 2
 	}
-	got, newest, err := m.s.IDs(prints, Place{})
+	got, newest, err := m.s.IDs(prints, math.MinInt64, Place{})
 	if err != nil || !slices.Equal(got, want) || newest != m.s.Newest() {
 		m.t.Fatalf("%d of %d are found: %v", len(got), len(want), err)
 	}
 	for range 3 {
 		after := m.someplace()
 		rest := slices.DeleteFunc(slices.Clone(want), func(f Found) bool { return !f.At.After(after) })
-		if got, _, err := m.s.IDs(prints, after); err != nil || !slices.Equal(got, rest) {
+		if got, _, err := m.s.IDs(prints, math.MinInt64, after); err != nil || !slices.Equal(got, rest) {
 			m.t.Fatalf("behind %v %d of %d are found: %v", after, len(got), len(rest), err)
 		}
 	}
+	m.checkSince()
 	for l, want := range m.lists {
 		m.checkList(m.s.Print('l', word(l)), want)
+	}
+}
+
+// checkSince looks for the ids of a time, and later: all are found, and a run has
+// the latest time of its records.
+func (m *model) checkSince() {
+	m.t.Helper()
+	since := timeOf(m.newID()) - m.r.Int64N(int64(len(m.groups)+1))
+	var prints []Print
+	var want []Found
+	for id, at := range m.ids {
+		if timeOf(id) >= since {
+			want = appendFound(want, len(prints), at)
+			prints = append(prints, m.s.Print('i', word(id)))
+		}
+	}
+	got, _, err := m.s.IDs(prints, since, Place{})
+	if err != nil || !slices.Equal(got, want) {
+		m.t.Fatalf("since %d %d of %d are found: %v", since, len(got), len(want), err)
+	}
+	m.s.mu.RLock()
+	defer m.s.mu.RUnlock()
+	for _, r := range m.s.set.runs {
+		want := int64(math.MinInt64)
+		for _, g := range m.groups {
+			if at := (Place{g.at.Seq, g.at.Offset, 0}); !r.first.After(at) && !at.After(r.last) {
+				want = max(want, latest(g.ids))
+			}
+		}
+		if r.latest != want {
+			m.t.Fatalf("the latest time of a run is %d, of its records %d", r.latest, want)
+		}
+		if held := r.filter != nil; held != (r.ids <= m.opt.Resident) {
+			m.t.Fatalf("the filter of %d ids: %v", r.ids, held)
+		}
 	}
 }
 
@@ -329,7 +381,7 @@ func TestLookUpsWhileItGrows(t *testing.T) {
 				}
 				n := 0
 				added.Range(func(k, v any) bool {
-					got, _, err := m.s.IDs([]Print{k.(Print)}, Place{})
+					got, _, err := m.s.IDs([]Print{k.(Print)}, 0, Place{})
 					if err != nil || len(got) != 1 || got[0].At != v.(Place) {
 						t.Errorf("%v where %v was added: %v", got, v, err)
 						return false
@@ -355,9 +407,40 @@ func TestLookUpsWhileItGrows(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	m.s.Close()
-	if _, _, err := m.s.IDs([]Print{1}, Place{}); !errors.Is(err, ErrClosed) {
+	if _, _, err := m.s.IDs([]Print{1}, 0, Place{}); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
+}
+
+// What is newer than all that is stored is looked for without reading anything,
+// though no filter is held in memory.
+func TestNewIDsWaitForNothing(t *testing.T) {
+	m := newModel(t, 6, 40)
+	m.s.opt.Resident = 1
+	for range 40 {
+		if err := m.add(20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.idle()
+	newest := latest(m.groups[0].ids)
+	for id := range m.ids {
+		newest = max(newest, timeOf(id))
+	}
+	look := func(since int64) int64 {
+		before := m.disk.reads.Load()
+		if _, _, err := m.s.IDs([]Print{1 << 20, 1 << 40, 1 << 60}, since, Place{}); err != nil {
+			t.Fatal(err)
+		}
+		return m.disk.reads.Load() - before
+	}
+	if n := look(newest + 1); n != 0 {
+		t.Errorf("%d reads for what is newer than all", n)
+	}
+	if n, runs := look(math.MinInt64), len(m.s.set.runs); n < 3*int64(runs) {
+		t.Errorf("%d reads for three ids in %d runs without filters in memory", n, runs)
+	}
+	m.s.Close()
 }
 
 func TestNoRoomPutsMergesOff(t *testing.T) {

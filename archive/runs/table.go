@@ -1,6 +1,9 @@
 package runs
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // Place is where a record is. The owner gives it its meaning; here it matters
 // only that places rise. No record is at the zero place.
@@ -24,12 +27,13 @@ func (p Place) After(q Place) bool {
 // the store; once it is full it does not change any more.
 type table struct {
 	first, last Place
+	latest      int64   // of the records' times
 	places      []Place // of the records
 	ids, lists  multimap
 }
 
 func newTable(records int) *table {
-	return &table{places: make([]Place, 0, records), ids: newMultimap(records), lists: newMultimap(listsPerRecord * records)}
+	return &table{latest: math.MinInt64, places: make([]Place, 0, records), ids: newMultimap(records), lists: newMultimap(listsPerRecord * records)}
 }
 
 // fits says that g can be added without the table growing beyond its bounds.
@@ -51,6 +55,7 @@ func (t *table) add(g *Group) {
 		t.lists.add(l.Print, base+l.Position)
 	}
 	t.last = t.places[len(t.places)-1]
+	t.latest = max(t.latest, g.Latest)
 }
 
 // find adds to out up to limit places of a fingerprint behind after.

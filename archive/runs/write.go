@@ -10,17 +10,24 @@ import (
 // finish. Counts and places are known beforehand.
 type writer struct {
 	header
-	path   string
-	f      File
-	buf    []byte // not written yet
-	at     int64  // where buf begins in the file
-	synced int64
-	fences []Print
-	filter filter // borrowed
-	within int    // entries in the block that is being filled
-	left   [2]int64
-	part   int    // 0 for the ids, 1 for the lists
-	hi, lo uint64 // the last entry
+	path     string
+	f        File
+	main     stretch // all but the filter
+	filter   stretch
+	group    [blockSize - blockTail]byte // the filter's block that ids are marked in
+	fences   []Print
+	block    []byte // the block that is being filled
+	blocks   int    // of the part that are full
+	left     [2]int64
+	part     int    // 0 for the ids, 1 for the lists
+	hi, lo   uint64 // the last entry
+	unsynced int64
+}
+
+// stretch is blocks that follow one another in the file.
+type stretch struct {
+	next int64  // the block behind buf
+	buf  []byte // not written yet
 }
 
 // errOrder is a broken promise of the caller, or of a run that was merged.
@@ -31,13 +38,11 @@ func newWriter(d Disk, path string, h header) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating a run: %w", err)
 	}
-	filter, err := borrow(filterSize(h.ids))
-	if err != nil {
+	w := &writer{header: h, path: path, f: f, filter: stretch{next: h.filterAt()}, left: [2]int64{h.ids, h.lists},
+		fences: make([]Print, 0, h.fences()), block: make([]byte, 0, blockSize)}
+	if err := w.put(&w.main, h.encode()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	w := &writer{header: h, path: path, f: f, left: [2]int64{h.ids, h.lists},
-		fences: make([]Print, 0, h.blocks()-1), filter: filter}
-	w.buf = append(make([]byte, 0, chunk+blockSize), h.encode()...)
 	return w, nil
 }
 
@@ -50,14 +55,37 @@ func (w *writer) add(p Print, at Place) error {
 	w.left[w.part]--
 	w.hi, w.lo = hi, lo
 	if w.part == 0 {
-		w.filter.add(p)
+		if err := w.markID(p); err != nil {
+			return err
+		}
 	}
-	if w.within == 0 {
+	if len(w.block) == 0 && w.blocks%fenceStep == 0 {
 		w.fences = append(w.fences, p)
 	}
-	w.buf = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(w.buf, hi), lo)
-	if w.within++; w.within == perBlock {
+	w.block = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(w.block, hi), lo)
+	if len(w.block) == perBlock*entrySize {
 		return w.endBlock()
+	}
+	return nil
+}
+
+// markID adds an id to the filter: as ids rise, so do their blocks.
+func (w *writer) markID(p Print) error {
+	block, at := filterOf(w.ids).group(p)
+	if err := w.filterUpTo(block); err != nil {
+		return err
+	}
+	mark(w.group[at:at+filterGroup], p)
+	return nil
+}
+
+// filterUpTo ends the filter's blocks before one.
+func (w *writer) filterUpTo(block int64) error {
+	for w.filter.next < w.filterAt()+block {
+		if err := w.put(&w.filter, w.group[:]); err != nil {
+			return err
+		}
+		clear(w.group[:])
 	}
 	return nil
 }
@@ -67,37 +95,46 @@ func (w *writer) endPart() error {
 	if w.left[w.part] != 0 {
 		return errOrder
 	}
-	if w.within > 0 {
+	if len(w.block) > 0 {
 		if err := w.endBlock(); err != nil {
 			return err
 		}
 	}
 	w.part++
-	w.hi, w.lo = 0, 0
+	w.blocks, w.hi, w.lo = 0, 0, 0
 	return nil
 }
 
 func (w *writer) endBlock() error {
-	start := len(w.buf) - w.within*entrySize
-	w.buf = append(w.buf, make([]byte, blockSize-blockTail-w.within*entrySize)...)
-	w.buf = binary.BigEndian.AppendUint32(w.buf, checksum(w.buf[start:], (w.at+int64(start))/blockSize))
-	w.within = 0
-	if len(w.buf) >= chunk {
-		return w.flush()
+	err := w.put(&w.main, w.block)
+	w.block = w.block[:0]
+	w.blocks++
+	return err
+}
+
+// put adds a block to a stretch, with zeros behind its content and its checksum.
+func (w *writer) put(s *stretch, content []byte) error {
+	start := len(s.buf)
+	s.buf = append(s.buf, content...)
+	s.buf = append(s.buf, make([]byte, blockSize-blockTail-len(content))...)
+	s.buf = binary.BigEndian.AppendUint32(s.buf, checksum(s.buf[start:], s.next))
+	s.next++
+	if len(s.buf) >= chunk {
+		return w.flush(s)
 	}
 	return nil
 }
 
-func (w *writer) flush() error {
-	if len(w.buf) == 0 {
+func (w *writer) flush(s *stretch) error {
+	if len(s.buf) == 0 {
 		return nil
 	}
-	if _, err := w.f.WriteAt(w.buf, w.at); err != nil {
+	if _, err := w.f.WriteAt(s.buf, s.next*blockSize-int64(len(s.buf))); err != nil {
 		return fmt.Errorf("writing %s: %w", w.path, err)
 	}
-	w.at += int64(len(w.buf))
-	w.buf = w.buf[:0]
-	if w.at-w.synced < syncEvery {
+	w.unsynced += int64(len(s.buf))
+	s.buf = s.buf[:0]
+	if w.unsynced < syncEvery {
 		return nil
 	}
 	return w.sync()
@@ -107,32 +144,33 @@ func (w *writer) sync() error {
 	if err := w.f.Sync(); err != nil {
 		return fmt.Errorf("syncing %s: %w", w.path, err)
 	}
-	w.synced = w.at
+	w.unsynced = 0
 	return nil
 }
 
-// finish writes the tables and makes the file durable under its temporary name.
+// finish writes the filter's end and the fences, and makes the file durable under
+// its temporary name.
 func (w *writer) finish() error {
 	if w.part != 2 {
 		return errOrder
 	}
-	if err := w.flush(); err != nil { // block 0 with it, where there was not much
+	if err := w.filterUpTo(filterOf(w.ids).blocks()); err != nil {
 		return err
 	}
-	fences := make([]byte, 0, w.fencesSize())
-	for _, p := range w.fences {
-		fences = binary.BigEndian.AppendUint64(fences, uint64(p))
+	if err := w.flush(&w.main); err != nil { // up to the filter
+		return err
 	}
-	for _, t := range [][]byte{fences, w.filter} {
-		at := w.at
-		w.buf = t
-		if err := w.flush(); err != nil {
-			return err
+	w.main.next = w.fencesAt()
+	for i, p := range w.fences {
+		w.block = binary.BigEndian.AppendUint64(w.block, uint64(p))
+		if len(w.block) == fencesPerBlock*fenceSize || i == len(w.fences)-1 {
+			if err := w.endBlock(); err != nil {
+				return err
+			}
 		}
-		w.buf = binary.BigEndian.AppendUint32(nil, checksum(t, at/blockSize))
-		if err := w.flush(); err != nil {
-			return err
-		}
+	}
+	if err := errors.Join(w.flush(&w.filter), w.flush(&w.main)); err != nil {
+		return err
 	}
 	return w.sync()
 }

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 
 	"qifeng/evidence/canon"
@@ -39,7 +40,7 @@ var (
 	channelFields   = canon.Fields("chaincode", "channel", "endorsements", "name", "orderers", "organisations")
 	orderersFields  = canon.Fields("consenters", "organisations", "signatures")
 	consenterFields = canon.Fields("certificate", "id", "msp")
-	orgFields       = canon.Fields("intermediates", "msp", "node_ous", "roots")
+	orgFields       = canon.Fields("intermediates", "msp", "node_ous", "revoked?", "roots")
 	authorityFields = canon.Fields("name", "roots")
 	witnessFields   = canon.Fields("key", "name")
 )
@@ -149,6 +150,10 @@ func decodeOrganisations(d *canon.Decoder) (out []fabric.Organisation) {
 				o.MSP = d.String(maxFabricName)
 			case "node_ous":
 				o.NodeOUs = d.Bool()
+			case "revoked":
+				for range d.Array(1, fabric.MaxRevoked) {
+					o.Revoked = append(o.Revoked, decodeSerial(d))
+				}
 			case "roots":
 				o.Roots = decodeCertificates(d, 1)
 			}
@@ -156,6 +161,15 @@ func decodeOrganisations(d *canon.Decoder) (out []fabric.Organisation) {
 		out = append(out, o)
 	}
 	return out
+}
+
+func decodeSerial(d *canon.Decoder) []byte {
+	s := d.String(2 * fabric.MaxSerial)
+	b, err := hex.DecodeString(s)
+	if d.Err() == nil && (err != nil || hex.EncodeToString(b) != s) {
+		d.Fail("is no serial number in lower-case hex")
+	}
+	return b
 }
 
 func decodeCertificates(d *canon.Decoder, least int) (out [][]byte) {
@@ -299,7 +313,15 @@ func writeOrganisations(w *canon.Writer, list []fabric.Organisation) {
 	for _, o := range list {
 		w.Object().Key("intermediates")
 		writeCertificates(w, o.Intermediates)
-		w.Key("msp").String(o.MSP).Key("node_ous").Bool(o.NodeOUs).Key("roots")
+		w.Key("msp").String(o.MSP).Key("node_ous").Bool(o.NodeOUs)
+		if len(o.Revoked) > 0 {
+			w.Key("revoked").Array()
+			for _, s := range o.Revoked {
+				w.String(hex.EncodeToString(s))
+			}
+			w.EndArray()
+		}
+		w.Key("roots")
 		writeCertificates(w, o.Roots)
 		w.EndObject()
 	}

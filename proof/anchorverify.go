@@ -18,8 +18,8 @@ var ErrAnchor = errors.New("anchor")
 
 // The ways in which an anchor says nothing without being false: the roots do not
 // know it, or the given policy's quorum does not vouch for its checkpoint, as
-// where the policy is older than the anchor. The third is a time-stamp whose
-// certificate was revoked ([timestamp.ErrRevoked]).
+// where the policy is older than the anchor. The others are receipts by a
+// certificate that was revoked ([timestamp.ErrRevoked], [fabric.ErrRevoked]).
 var (
 	errUnknownAnchor  = errors.New("not known to the anchor roots")
 	errUnsealedAnchor = errors.New("its checkpoint does not meet the quorum")
@@ -27,7 +27,7 @@ var (
 
 // saysNothing reports whether an anchor that does not verify is no falsehood.
 func saysNothing(err error) bool {
-	return errors.Is(err, errUnknownAnchor) || errors.Is(err, errUnsealedAnchor) || errors.Is(err, timestamp.ErrRevoked)
+	return errors.Is(err, errUnknownAnchor) || errors.Is(err, errUnsealedAnchor) || errors.Is(err, timestamp.ErrRevoked) || errors.Is(err, fabric.ErrRevoked)
 }
 
 // AnchorReport is what one anchor says.
@@ -196,6 +196,10 @@ func proveWitness(w checkpoint.Witness) func(*Anchor, *checkpoint.Sealed, *Ancho
 func proveFabric(c *fabric.Channel) func(*Anchor, *checkpoint.Sealed, *AnchorReport) error {
 	return func(a *Anchor, s *checkpoint.Sealed, r *AnchorReport) error {
 		e, err := fabric.Verify(a.Receipt, fabric.Statement{Origin: s.Origin, Size: s.Size, Root: s.Root, Note: merkle.Sum(a.Checkpoint)}, c)
+		if errors.Is(err, fabric.ErrRevoked) {
+			return because(err, "Fabric 回执凭已被其组织吊销的证书签名，什么也不能说明："+err.Error(),
+				"the Fabric receipt is signed by a certificate that its organisation revoked; it says nothing: "+err.Error())
+		}
 		if err != nil {
 			return because(err, "Fabric 回执不成立："+err.Error(), "the Fabric receipt does not verify: "+err.Error())
 		}

@@ -184,7 +184,7 @@ func TestStamped(t *testing.T) {
 
 // withFabric adds the receipt of a channel in memory to the committed proof, and
 // the channel to its roots.
-func withFabric(t testing.TB, bft bool) (*File, *checkpoint.Policy, *AnchorRoots) {
+func withFabric(t testing.TB, bft bool) (*File, *checkpoint.Policy, *AnchorRoots, *fabrictest.Channel) {
 	raw, p, roots := stamped(t)
 	f := must(Parse(raw))
 	stamp := f.Anchors[0]
@@ -198,13 +198,13 @@ func withFabric(t testing.TB, bft bool) (*File, *checkpoint.Policy, *AnchorRoots
 	pinned := channel.Pinned()
 	pinned.Name = "fab-a"
 	roots.Fabric = []fabric.Channel{*pinned}
-	return f, p, roots
+	return f, p, roots, channel
 }
 
 // TestThreeKinds: one proof with an anchor of each kind, through its files and back.
 func TestThreeKinds(t *testing.T) {
 	for _, bft := range []bool{false, true} {
-		f, p, roots := withFabric(t, bft)
+		f, p, roots, channel := withFabric(t, bft)
 		f = must(Parse(must(f.Marshal())))
 		file := must(roots.Marshal())
 		again := must(ParseAnchorRoots(file))
@@ -221,6 +221,15 @@ func TestThreeKinds(t *testing.T) {
 			if !strings.Contains(r.Text(English), want) {
 				t.Errorf("the report does not say %q:\n%s", want, r.Text(English))
 			}
+		}
+		// By a certificate that was revoked: worth nothing, and the record is as true as before.
+		revoked := must(ParseAnchorRoots(file))
+		revoked.Fabric[0].Organisations[0].Revoked = [][]byte{{7}, channel.Peers[0].Cert.SerialNumber.Bytes()}
+		revoked = must(ParseAnchorRoots(must(revoked.Marshal())))
+		r = Verify(f, p, contentOf("x"), Options{Second: true, Roots: revoked})
+		wantAnchors(t, "revoked", r, Proved, StepProved, StepNotPresent, StepProved, StepProved)
+		if text := r.Text(English); !strings.Contains(text, "that its organisation revoked") {
+			t.Errorf("the report does not tell of the revocation:\n%s", text)
 		}
 		// Of another channel, of another root: false. Beside a root that knows it not: nothing.
 		other := fabrictest.New(t, bft).Pinned()
@@ -404,8 +413,8 @@ func FuzzVerifyAnchors(f *testing.F) {
 
 // BenchmarkVerifyAnchors is a court's verification of a proof with three anchors.
 func BenchmarkVerifyAnchors(b *testing.B) {
-	raft, p, roots := withFabric(b, false)
-	bft, _, bftRoots := withFabric(b, true)
+	raft, p, roots, _ := withFabric(b, false)
+	bft, _, bftRoots, _ := withFabric(b, true)
 	for _, bb := range []struct {
 		name  string
 		f     *File

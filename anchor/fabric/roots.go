@@ -3,6 +3,7 @@ package fabric
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -166,9 +167,12 @@ func (d *distiller) organisation(m *msp.FabricMSPConfig, role string) (*fabric.O
 	if h := m.GetCryptoConfig().GetSignatureHashFamily(); h != "" && h != "SHA2" {
 		return nil, fmt.Errorf("it signs over %s; receipts are verified over SHA-256 only", h)
 	}
-	if len(m.RevocationList) > 0 {
-		d.note("%s 有吊销的证书：固定的形式不含吊销列表，由已吊销证书背书的回执仍会通过验证",
-			"%s revokes certificates: the pinned form has no lists, so a receipt endorsed by a revoked one verifies", m.Name)
+	if o.Revoked, err = revoked(m.RevocationList, slices.Concat(o.Roots, o.Intermediates)); err != nil {
+		return nil, err
+	}
+	if n := len(o.Revoked); n > 0 {
+		d.note("%s 吊销了 %d 张证书：凭其中任何一张签名的回执不予通过，无论何时签名",
+			"%s has revoked %d certificates: no receipt verifies by any of them, whenever it was signed", m.Name, n)
 	}
 	if len(m.OrganizationalUnitIdentifiers) > 0 {
 		d.note("%s 只接纳某些组织单元：固定的形式接受其各 CA 的每张证书",
@@ -196,6 +200,32 @@ func (d *distiller) organisation(m *msp.FabricMSPConfig, role string) (*fabric.O
 	}
 	o.NodeOUs = true
 	return o, nil
+}
+
+// revoked takes the serial numbers out of an organisation's revocation lists, each
+// of which one of its CAs signed.
+func revoked(lists, cas [][]byte) ([][]byte, error) {
+	var out [][]byte
+	for _, text := range lists {
+		if block, _ := pem.Decode(text); block != nil {
+			text = block.Bytes
+		}
+		list, err := x509.ParseRevocationList(text)
+		if err != nil {
+			return nil, fmt.Errorf("a revocation list that cannot be read: %w", err)
+		}
+		if !slices.ContainsFunc(cas, func(der []byte) bool {
+			ca, err := x509.ParseCertificate(der)
+			return err == nil && list.CheckSignatureFrom(ca) == nil
+		}) {
+			return nil, fmt.Errorf("a revocation list by %q, signed by none of its CAs: take it out of the channel's configuration, or put the CA in", list.Issuer)
+		}
+		for _, e := range list.RevokedCertificateEntries {
+			out = append(out, e.SerialNumber.Bytes())
+		}
+	}
+	slices.SortFunc(out, fabric.CompareSerials)
+	return slices.CompactFunc(out, bytes.Equal), nil
 }
 
 // derOf takes certificates, one in each PEM text.

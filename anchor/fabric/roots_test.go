@@ -185,7 +185,11 @@ func TestRoots(t *testing.T) {
 		{"no role for orderers", func(s *settings) { s.orderer.FabricNodeOus.OrdererOuIdentifier = nil }, 2, "gives no role to its orderers"},
 		{"another name of a role", func(s *settings) { s.orgs[0].FabricNodeOus.PeerOuIdentifier.OrganizationalUnitIdentifier = "node" }, 0, "usual names"},
 		{"another hash", func(s *settings) { s.orgs[0].CryptoConfig.SignatureHashFamily = "SHA3" }, 0, "SHA-256 only"},
-		{"revoked certificates", func(s *settings) { s.orgs[0].RevocationList = [][]byte{{1}} }, 2, "revokes certificates"},
+		{"revoked certificates", func(s *settings) {
+			s.orgs[0].RevocationList = [][]byte{s.c.CAs[0].Revoke(t, s.c.CAs[0].Issue(t, "p", "peer")), s.c.CAs[0].Revoke(t, s.c.CAs[0].Issue(t, "q", "peer"))}
+		}, 2, "revoked 2 certificates"},
+		{"a list by another's CA", func(s *settings) { s.orgs[0].RevocationList = [][]byte{s.c.CAs[1].Revoke(t)} }, 0, "none of its CAs"},
+		{"a list that is none", func(s *settings) { s.orgs[0].RevocationList = [][]byte{{1}} }, 0, "cannot be read"},
 		{"restricted to units", func(s *settings) {
 			s.orgs[0].OrganizationalUnitIdentifiers = []*msp.FabricOUIdentifier{{OrganizationalUnitIdentifier: "x"}}
 		}, 2, "organisational units"},

@@ -37,6 +37,20 @@ func checkChannel(c *Channel) error {
 	return nil
 }
 
+// withoutRevoked is the channel as if nothing had been revoked.
+func (c *Channel) withoutRevoked() *Channel {
+	without := func(orgs []Organisation) []Organisation {
+		orgs = slices.Clone(orgs)
+		for i := range orgs {
+			orgs[i].Revoked = nil
+		}
+		return orgs
+	}
+	out := *c
+	out.Organisations, out.Orderers.Organisations = without(c.Organisations), without(c.Orderers.Organisations)
+	return &out
+}
+
 func (o *Orderers) check() error {
 	orgs, err := newMSPs(o.Organisations)
 	if err != nil {

@@ -22,8 +22,8 @@
 // and no time: the code in a receipt is one peer's word, and the time is the
 // submitting client's claim. Certificates are judged as of the claimed time
 // (Fabric itself judges chains without a time, and asks for expiry at the door).
-// Lists of revoked certificates are not consulted: an organisation that revokes a
-// peer's certificate is pinned anew.
+// What an organisation had revoked when it was pinned counts for nothing, whenever
+// it signed; one that revokes another certificate is pinned anew.
 //
 // # What of a receipt nobody signs
 //
@@ -33,6 +33,8 @@
 package fabric
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"time"
 
@@ -55,7 +57,14 @@ type Organisation struct {
 	Roots         [][]byte // certificates, DER
 	Intermediates [][]byte
 	NodeOUs       bool // identities carry their role as an organisational unit
+	// Revoked are the serial numbers of certificates that are none of its identities
+	// any more, whichever of its CAs issued them: big-endian without leading zeros,
+	// rising. It has them from its revocation lists.
+	Revoked [][]byte
 }
+
+// CompareSerials orders serial numbers as numbers.
+func CompareSerials(a, b []byte) int { return cmp.Or(cmp.Compare(len(a), len(b)), bytes.Compare(a, b)) }
 
 // Orderers says whose signatures make a block header count.
 type Orderers struct {
@@ -93,3 +102,7 @@ type Endorsed struct {
 
 // ErrReceipt is wrapped by every error of [Verify].
 var ErrReceipt = errors.New("Fabric receipt")
+
+// ErrRevoked says that a signature is by a certificate that its organisation had
+// revoked when it was pinned.
+var ErrRevoked = errors.New("certificate revoked")

@@ -35,15 +35,24 @@ type msp struct {
 	inner         []*x509.Certificate // CAs that have CAs below them: Fabric takes no identity from these
 	issuers       []*x509.Certificate // the others
 	nodeOUs       bool
+	revoked       [][]byte // serial numbers, rising
 }
 
 func newMSP(o *Organisation) (*msp, error) {
-	m := &msp{id: o.MSP, roots: x509.NewCertPool(), inters: x509.NewCertPool(), nodeOUs: o.NodeOUs}
+	m := &msp{id: o.MSP, roots: x509.NewCertPool(), inters: x509.NewCertPool(), nodeOUs: o.NodeOUs, revoked: o.Revoked}
 	if o.MSP == "" || len(o.MSP) > maxName {
 		return nil, errors.New("an organisation has no MSP id, or too long a one")
 	}
 	if len(o.Roots) == 0 || len(o.Roots) > maxCertificates || len(o.Intermediates) > maxCertificates {
 		return nil, fmt.Errorf("%q has %d root and %d intermediate certificates, 1 and 0 to %d are right", o.MSP, len(o.Roots), len(o.Intermediates), maxCertificates)
+	}
+	if len(o.Revoked) > MaxRevoked || !slices.IsSortedFunc(o.Revoked, CompareSerials) {
+		return nil, fmt.Errorf("the %d revoked serial numbers of %q are more than %d, or do not rise", len(o.Revoked), o.MSP, MaxRevoked)
+	}
+	for i, s := range o.Revoked {
+		if len(s) == 0 || len(s) > MaxSerial || s[0] == 0 || i > 0 && bytes.Equal(s, o.Revoked[i-1]) {
+			return nil, fmt.Errorf("%x among the revoked of %q is no serial number, or stands there twice", s, o.MSP)
+		}
 	}
 	var all, inters []*x509.Certificate
 	for i, der := range slices.Concat(o.Roots, o.Intermediates) {
@@ -57,6 +66,8 @@ func newMSP(o *Organisation) (*msp, error) {
 		all = append(all, cert)
 		if i < len(o.Roots) {
 			m.roots.AddCert(cert)
+		} else if m.hasRevoked(cert) {
+			return nil, fmt.Errorf("an intermediate CA of %q is among its revoked", o.MSP)
 		} else {
 			m.inters.AddCert(cert)
 			inters = append(inters, cert)
@@ -73,6 +84,11 @@ func newMSP(o *Organisation) (*msp, error) {
 		}
 	}
 	return m, nil
+}
+
+func (m *msp) hasRevoked(cert *x509.Certificate) bool {
+	_, found := slices.BinarySearchFunc(m.revoked, cert.SerialNumber.Bytes(), CompareSerials)
+	return found
 }
 
 func sameKey(a, b *x509.Certificate) bool {
@@ -95,6 +111,9 @@ func parseCertificate(der []byte) (*x509.Certificate, error) {
 func (m *msp) check(cert *x509.Certificate, role string, at time.Time) error {
 	if cert.IsCA {
 		return errors.New("a CA's certificate is no identity")
+	}
+	if m.hasRevoked(cert) {
+		return fmt.Errorf("%w: serial number %x", ErrRevoked, cert.SerialNumber)
 	}
 	// The library takes the zero time for now, and a verdict must not change with the day.
 	if at.IsZero() {

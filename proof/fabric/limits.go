@@ -34,6 +34,10 @@ const (
 	// maxCertificate bounds a certificate in DER; a chain of few is checked, so a
 	// generous bound costs nothing.
 	maxCertificate = 16 << 10
+	// MaxRevoked bounds the revoked certificates of one MSP, MaxSerial their serial
+	// numbers (RFC 5280: 20 bytes).
+	MaxRevoked = 4096
+	MaxSerial  = 20
 	// maxName bounds the names of channels, chaincodes and MSPs (Fabric: 249
 	// for channels).
 	maxName = 249

@@ -33,12 +33,20 @@ func (e *CodeError) Error() string {
 // want.Note is not asked for: a state of the ledger has as many notes as there
 // are sets of seals, the channel keeps the digest of the one that came first, and
 // the others' receipts are of the same entry. Which note was put is in the result.
+//
+// An error is ErrReceipt; it is ErrRevoked too where nothing but the revocation of
+// a certificate stands against the receipt.
 func Verify(receipt []byte, want Statement, c *Channel) (*Endorsed, error) {
 	out, err := verify(receipt, want, c)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrReceipt, err)
+	if err == nil {
+		return out, nil
 	}
-	return out, nil
+	if errors.Is(err, ErrRevoked) {
+		if _, other := verify(receipt, want, c.withoutRevoked()); other != nil {
+			err = other
+		}
+	}
+	return nil, fmt.Errorf("%w: %w", ErrReceipt, err)
 }
 
 func verify(receipt []byte, want Statement, c *Channel) (*Endorsed, error) {

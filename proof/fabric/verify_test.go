@@ -1,7 +1,10 @@
 package fabric_test
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -50,6 +53,30 @@ func (w *world) build() {
 
 func (w *world) verify() (*fabric.Endorsed, error) {
 	return fabric.Verify(w.receipt.Marshal(), w.want, w.pinned)
+}
+
+// revoke pins a certificate as revoked, and others that nobody has.
+func revoke(o *fabric.Organisation, cert *x509.Certificate) {
+	o.Revoked = [][]byte{{1}, cert.SerialNumber.Bytes(), bytes.Repeat([]byte{0xff}, 12)}
+}
+
+// A receipt against which only a revocation stands is told apart from a false one.
+func TestRevoked(t *testing.T) {
+	w := newWorld(t, false)
+	w.build()
+	revoke(&w.pinned.Organisations[1], w.Peers[1].Cert)
+	if _, err := w.verify(); !errors.Is(err, fabric.ErrRevoked) || !errors.Is(err, fabric.ErrReceipt) {
+		t.Errorf("revoked: %v", err)
+	}
+	w.want.Size++
+	if _, err := w.verify(); errors.Is(err, fabric.ErrRevoked) || !errors.Is(err, fabric.ErrReceipt) {
+		t.Errorf("revoked, and of another state: %v", err)
+	}
+	w.want.Size--
+	revoke(&w.pinned.Organisations[1], w.Peers[0].Cert) // another organisation's serial number
+	if _, err := w.verify(); err != nil {
+		t.Errorf("nothing of its own is revoked: %v", err)
+	}
 }
 
 func TestVerify(t *testing.T) {
@@ -123,6 +150,9 @@ func TestRefused(t *testing.T) {
 		}, nil, "unknown authority"},
 		{"client endorses", false, func(t *testing.T, w *world) { w.put.Endorsers[1] = w.CAs[1].Issue(t, "c", "client") }, nil, `roles ["client"]`},
 		{"two roles", false, func(t *testing.T, w *world) { w.put.Endorsers[1] = w.CAs[1].Issue(t, "c", "") }, nil, `roles []`},
+		{"a revoked peer endorses", false, func(_ *testing.T, w *world) { revoke(&w.pinned.Organisations[1], w.Peers[1].Cert) }, nil, "certificate revoked"},
+		{"a revoked client puts", false, func(_ *testing.T, w *world) { revoke(&w.pinned.Organisations[0], w.Client.Cert) }, nil, "certificate revoked"},
+		{"a revoked orderer signs", false, func(_ *testing.T, w *world) { revoke(&w.pinned.Orderers.Organisations[0], w.Orderers[0].Cert) }, nil, "certificate revoked"},
 		{"CA endorses", false, func(_ *testing.T, w *world) { w.put.Endorsers[1] = w.CAs[1].Identity() }, nil, "CA's certificate is no identity"},
 		{"high s", false, func(_ *testing.T, w *world) { w.put.SignAs = (*fabrictest.Identity).SignHigh }, nil, "high s"},
 		{"endorsement of something else", false, func(_ *testing.T, w *world) {
@@ -391,6 +421,31 @@ func TestCheckChannel(t *testing.T) {
 		{"organisation without id", false, func(c *fabric.Channel) { c.Organisations[0].MSP = "" }},
 		{"root is no certificate", false, func(c *fabric.Channel) { c.Organisations[0].Roots[0] = []byte("x") }},
 		{"root is no CA", true, func(c *fabric.Channel) { c.Organisations[0].Roots[0] = c.Orderers.Consenters[0].Certificate }},
+		{"revoked consenter", true, func(c *fabric.Channel) {
+			cert, err := x509.ParseCertificate(c.Orderers.Consenters[0].Certificate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			revoke(&c.Orderers.Organisations[0], cert)
+		}},
+		{"revoked intermediate", false, func(c *fabric.Channel) {
+			ca := fabrictest.NewCA(t, "Org1MSP")
+			below := ca.Below(t)
+			c.Organisations[0].Roots, c.Organisations[0].Intermediates = [][]byte{ca.DER()}, [][]byte{below.DER()}
+			revoke(&c.Organisations[0], below.Identity().Cert)
+		}},
+		{"serial number twice", false, func(c *fabric.Channel) { c.Organisations[0].Revoked = [][]byte{{1}, {1}} }},
+		{"serial numbers that fall", false, func(c *fabric.Channel) { c.Organisations[0].Revoked = [][]byte{{1, 0}, {2}} }},
+		{"serial number with a zero in front", false, func(c *fabric.Channel) { c.Organisations[0].Revoked = [][]byte{{0, 1}} }},
+		{"empty serial number", false, func(c *fabric.Channel) { c.Organisations[0].Revoked = [][]byte{{}} }},
+		{"serial number too long", false, func(c *fabric.Channel) {
+			c.Organisations[0].Revoked = [][]byte{bytes.Repeat([]byte{1}, fabric.MaxSerial+1)}
+		}},
+		{"too many revoked", false, func(c *fabric.Channel) {
+			for n := range uint16(fabric.MaxRevoked + 1) {
+				c.Organisations[0].Revoked = append(c.Organisations[0].Revoked, binary.BigEndian.AppendUint16([]byte{1}, n))
+			}
+		}},
 		{"too many endorsements", false, func(c *fabric.Channel) { c.Endorsements = 4 }},
 		{"no orderers", false, func(c *fabric.Channel) { c.Orderers.Organisations = nil }},
 		{"no signatures", false, func(c *fabric.Channel) { c.Orderers.Signatures = 0 }},

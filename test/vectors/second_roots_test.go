@@ -1,7 +1,11 @@
 package vectors
 
 import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"testing"
 )
@@ -67,6 +71,29 @@ func TestSecondVerifierRoots(t *testing.T) {
 		}, 2},
 		{"a chaincode with a space", func(r object) { channel(r, "fab-bft")["chaincode"] = "an anchor" }, 2},
 		{"a channel in capitals", func(r object) { channel(r, "fab-bft")["channel"] = "Anchors" }, 0},
+		{"revoked serial numbers", func(r object) {
+			first(channel(r, "fab-bft")["organisations"])["revoked"] = []any{"07", "ff", "0100"}
+		}, 0},
+		{"revoked serial numbers that fall", func(r object) {
+			first(channel(r, "fab-bft")["organisations"])["revoked"] = []any{"0100", "ff"}
+		}, 2},
+		{"a serial number twice", func(r object) {
+			first(channel(r, "fab-bft")["organisations"])["revoked"] = []any{"07", "07"}
+		}, 2},
+		{"a serial number with a zero in front", func(r object) {
+			first(channel(r, "fab-bft")["organisations"])["revoked"] = []any{"0007"}
+		}, 2},
+		{"a serial number in capitals", func(r object) {
+			first(channel(r, "fab-bft")["organisations"])["revoked"] = []any{"FF"}
+		}, 2},
+		{"an empty list of the revoked", func(r object) {
+			first(channel(r, "fab-bft")["organisations"])["revoked"] = []any{}
+		}, 2},
+		{"a revoked consenter", func(r object) {
+			der := must(base64.StdEncoding.DecodeString(first(orderers(r)["consenters"])["certificate"].(string)))
+			serial := must(x509.ParseCertificate(der)).SerialNumber.Bytes()
+			first(orderers(r)["organisations"])["revoked"] = []any{hex.EncodeToString(serial)}
+		}, 2},
 		{"an authority's root twice", func(r object) {
 			a := first(r["rfc3161"])
 			a["roots"] = append(a["roots"].([]any), a["roots"].([]any)[0])
@@ -91,7 +118,7 @@ func TestSecondVerifierRoots(t *testing.T) {
 		c.edit(r)
 		in := good
 		in.roots = encode(r)
-		roots := anchorFile(t, dir, string(rune('a'+i))+".roots", in.roots)
+		roots := anchorFile(t, dir, fmt.Sprint(i)+".roots", in.roots)
 		cases = append(cases, anchorCase{Name: c.name, Roots: &roots, Proof: "proof", Policy: "policy"})
 		inputs, exits = append(inputs, in), append(exits, c.exit)
 	}

@@ -131,7 +131,8 @@ def _raw(certificate):
 
 _msp = string(249, filled=True)
 _fabric_name = matching(r"[-_.0-9A-Za-z]{1,249}")
-_organisation = fields(intermediates=array(_ca, 0, 16), msp=_msp, node_ous=_boolean, roots=array(_ca, 1, 16))
+_serial = matching(r"(?!00)([0-9a-f]{2}){1,20}")
+_organisation = fields(intermediates=array(_ca, 0, 16), msp=_msp, node_ous=_boolean, revoked_=array(_serial, 1, 4096), roots=array(_ca, 1, 16))
 _organisations = _distinct(_organisation, 1, 64, lambda o: o["msp"])
 _consenter = fields(certificate=_certificate(16384), id=integer(0, 2**32 - 1), msp=_msp)
 _channel = fields(

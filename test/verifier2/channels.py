@@ -51,9 +51,16 @@ def _issuers(organisation):
     return [ca for ca in every if not any(_issued(child, ca) for child in organisation["intermediates"])]
 
 
+def _revoked(organisation):
+    return [int(s, 16) for s in organisation.get("revoked", ())]
+
+
 def _check_issuers(organisations, at):
     owner = {}
     for o in organisations:
+        serials = _revoked(o)
+        if any(a >= b for a, b in zip(serials, serials[1:])) or any(ca.serial in serials for ca in o["intermediates"]):
+            raise Refused(f"{at}: the revoked serial numbers of {o['msp']} do not rise, or have one of its intermediate CAs")
         for ca in _issuers(o):
             if owner.setdefault(ca.key.raw, o["msp"]) != o["msp"]:
                 raise Refused(f"{at}: one CA issues the identities of {owner[ca.key.raw]} and of {o['msp']}")
@@ -61,7 +68,7 @@ def _check_issuers(organisations, at):
 
 def is_identity(certificate, organisation, role):
     """Whether it is one of the organisation with a role, at the middle of its own validity."""
-    if certificate.is_ca() and x509.BASIC in certificate.extensions:
+    if certificate.is_ca() and x509.BASIC in certificate.extensions or certificate.serial in _revoked(organisation):
         return False
     time = certificate.not_before + (certificate.not_after - certificate.not_before) // 2
     roots, issuers = organisation["roots"], _issuers(organisation)

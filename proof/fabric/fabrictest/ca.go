@@ -45,7 +45,7 @@ func NewCA(tb testing.TB, mspID string) *CA {
 	key := newKey(tb)
 	tmpl := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "ca." + mspID}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	return &CA{MSP: mspID, key: key, cert: issue(tb, tmpl, nil, key, key)}
 }
@@ -56,7 +56,7 @@ func (ca *CA) Below(tb testing.TB) *CA {
 	key := newKey(tb)
 	tmpl := &x509.Certificate{
 		Subject: pkix.Name{CommonName: "ica." + ca.MSP}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	return &CA{MSP: ca.MSP, key: key, cert: issue(tb, tmpl, ca.cert, key, ca.key)}
 }
@@ -70,6 +70,20 @@ func (ca *CA) Issue(tb testing.TB, name, role string) *Identity {
 		tmpl.Subject.OrganizationalUnit = []string{role}
 	}
 	return &Identity{MSP: ca.MSP, Cert: issue(tb, tmpl, ca.cert, key, ca.key), Key: key}
+}
+
+// Revoke lists certificates of identities as the CA's revocation list does, in PEM.
+func (ca *CA) Revoke(tb testing.TB, ids ...*Identity) []byte {
+	tb.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: Now, NextUpdate: Now.AddDate(0, 1, 0)}
+	for _, id := range ids {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: id.Cert.SerialNumber, RevocationTime: Now})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, ca.cert, ca.key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
 }
 
 // DER is the CA's certificate.

@@ -22,8 +22,8 @@ import (
 //	ids       255 entries a block
 //	lists     the same
 //	filter    127 groups of 32 bytes a block, 12 bits an id
-//	fences    511 a block: the fingerprint (8) of the first entry of each 16th block of
-//	          ids, then of lists
+//	fences    511 a block: the fingerprint (8) of the first entry of each block of ids
+//	fences    the same, of lists
 //
 // An entry is fingerprint (6), seq less that of the first place (4), offset (4),
 // position (2).
@@ -38,7 +38,6 @@ const (
 	runBits    = 12
 	runFence   = 8
 	runFences  = (runBlock - runTail) / runFence
-	runStep    = 16 // blocks for a fence
 	printBits  = ^uint64(0xffff)
 	maxEntries = 1 << 44 // so that nothing overflows
 )
@@ -126,12 +125,12 @@ func (r *indexRun) header(b []byte) error {
 // The parts of the file, in blocks.
 func (r *indexRun) filterAt() uint64 { return 1 + runBlocks(r.counts[0]) + runBlocks(r.counts[1]) }
 func (r *indexRun) fencesAt() uint64 { return r.filterAt() + up(r.groups(), runGroups) }
-func (r *indexRun) blocks() uint64   { return r.fencesAt() + up(r.fences(), runFences) }
-
-func (r *indexRun) groups() uint64 { return r.counts[0]*runBits/(8*runGroup) + 1 }
-func (r *indexRun) fences() uint64 {
-	return up(runBlocks(r.counts[0]), runStep) + up(runBlocks(r.counts[1]), runStep)
+func (r *indexRun) blocks() uint64 {
+	return r.fencesAt() + up(runBlocks(r.counts[0]), runFences) + up(runBlocks(r.counts[1]), runFences)
 }
+
+// groups is how many the filter has.
+func (r *indexRun) groups() uint64 { return r.counts[0]*runBits/(8*runGroup) + 1 }
 
 // entry appends the entry of a fingerprint at a place.
 func (r *indexRun) entry(b []byte, print uint64, at place) []byte {
@@ -241,13 +240,8 @@ func (r *indexRun) read(f io.ReaderAt, seed maphash.Seed, tell func(int64)) erro
 			return r.wrong("it says that it goes from %s to %s, its ids go from %s to %s", r.first, r.last, s.low, s.high)
 		}
 	}
-	for _, t := range []*series{s.filter, s.fences} {
-		if err := t.end(); err != nil {
-			return err
-		}
-	}
 	tell(runBlock)
-	return nil
+	return s.filter.end()
 }
 
 // part reads the blocks of the ids, or of the lists.
@@ -269,7 +263,10 @@ func (s *runReader) part(part int) error {
 		}
 	}
 	s.got[part].add(s.counts[part], sum)
-	return s.entries.end()
+	if err := s.entries.end(); err != nil {
+		return err
+	}
+	return s.fences.end()
 }
 
 // offset is where the entry that was taken stands in the file.
@@ -283,7 +280,7 @@ func (s *runReader) entry(part int, i, print uint64, at place) error {
 	if at.compare(s.first) < 0 || at.compare(s.last) > 0 {
 		return s.wrong("it has an entry for %s, and goes from %s to %s", at, s.first, s.last).at("offset", s.offset())
 	}
-	if i%(runPer*runStep) == 0 {
+	if i%runPer == 0 {
 		fence, err := s.fences.take(runFence)
 		if err != nil {
 			return err

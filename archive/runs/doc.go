@@ -16,8 +16,8 @@
 //     runs only with everything before it: up to Durable nothing is missing.
 //   - What Add returned for is found from then on, without any gap while a table
 //     becomes a run or runs become one.
-//   - Memory is bounded, but for 8 bytes for 4080 entries (fences): the filters of
-//     large runs stay on the disk. New ids do not wait for them, as long as their
+//   - Memory is bounded, but for 8 bytes for 130,305 entries: the filters of large
+//     runs stay on the disk, and the fences. New ids do not wait for them, as long as their
 //     records are newer: a record has a time of its own, which is part of what its
 //     id is of, so it is in no run whose latest time is before that.
 //
@@ -48,8 +48,8 @@
 //	ids          255 entries a block
 //	lists        the same
 //	filter       127 groups of 32 bytes a block, for the ids
-//	fences       511 a block: the first fingerprint (8) of each 16th block of ids,
-//	             then of lists
+//	fences       511 a block: the first fingerprint (8) of each block of ids
+//	fences       the same, of lists
 //
 // An entry is the fingerprint (6), seq less that of the run's first place (4),
 // offset (4), position (2); entries rise as byte strings do. A place in the

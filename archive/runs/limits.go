@@ -36,9 +36,6 @@ const (
 	// when nothing is being merged. A new id seldom has to be looked for in larger
 	// ones, since their records are older than it.
 	DefaultResident = 1 << 22
-	// fenceStep is how many blocks have one fence, which is held in memory: a
-	// look-up reads four more to find the one it wants.
-	fenceStep = 16
 
 	// chunk is what is read or written at once when runs are merged.
 	chunk = 64 * blockSize

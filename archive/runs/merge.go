@@ -164,7 +164,7 @@ func (c *stream) next() error {
 
 // advance goes to the next block.
 func (c *stream) advance() error {
-	blocks := c.s.blocks()
+	blocks := int(blocksOf(c.s.entries))
 	if len(c.buf) > 0 {
 		c.buf = c.buf[blockSize:]
 	}

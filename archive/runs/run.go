@@ -60,18 +60,18 @@ type header struct {
 
 func blocksOf(entries int64) int64 { return (entries + perBlock - 1) / perBlock }
 
-func fencesOf(entries int64) int64 { return (blocksOf(entries) + fenceStep - 1) / fenceStep }
-
-// The parts of a run, in blocks: ids, lists, filter, fences.
-func (h *header) listsAt() int64  { return 1 + blocksOf(h.ids) }
-func (h *header) filterAt() int64 { return h.listsAt() + blocksOf(h.lists) }
-func (h *header) fencesAt() int64 { return h.filterAt() + filterOf(h.ids).blocks() }
-
-func (h *header) fences() int64 { return fencesOf(h.ids) + fencesOf(h.lists) }
-
-func (h *header) blocks() int64 {
-	return h.fencesAt() + (h.fences()+fencesPerBlock-1)/fencesPerBlock
+// fenceBlocks is how many blocks hold the fences of so many entries.
+func fenceBlocks(entries int64) int64 {
+	return (blocksOf(entries) + fencesPerBlock - 1) / fencesPerBlock
 }
+
+// The parts of a run, in blocks: ids, lists, filter, fences of the ids and of the
+// lists.
+func (h *header) listsAt() int64      { return 1 + blocksOf(h.ids) }
+func (h *header) filterAt() int64     { return h.listsAt() + blocksOf(h.lists) }
+func (h *header) fencesAt() int64     { return h.filterAt() + filterOf(h.ids).blocks() }
+func (h *header) listFencesAt() int64 { return h.fencesAt() + fenceBlocks(h.ids) }
+func (h *header) blocks() int64       { return h.listFencesAt() + fenceBlocks(h.lists) }
 
 // size is that of the whole file in bytes.
 func (h *header) size() int64 { return h.blocks() * blockSize }
@@ -121,12 +121,11 @@ type run struct {
 
 // section is the ids or the lists of a run.
 type section struct {
-	first   int64 // block
-	entries int64
-	fences  []Print // of each fenceStep-th block
+	first    int64 // block
+	entries  int64
+	fencesAt int64   // block
+	fences   []Print // the first of each block of fences
 }
-
-func (s *section) blocks() int { return int(blocksOf(s.entries)) }
 
 // openRun opens a run and reads what stays in memory: the fences, and the filter
 // of no more than resident ids. A file that is not a run, or not whole, is a
@@ -170,12 +169,16 @@ func load(path string, f File, resident int64) (*run, error) {
 		return nil, r.damaged("it has %d bytes where its head says %d", st.Size(), h.size())
 	}
 	r.header = h
-	fences, err := r.readFences()
-	if err != nil {
-		return nil, err
+	r.idPart = section{first: 1, entries: h.ids, fencesAt: h.fencesAt()}
+	r.list = section{first: h.listsAt(), entries: h.lists, fencesAt: h.listFencesAt()}
+	for _, s := range []*section{&r.idPart, &r.list} {
+		for n := range fenceBlocks(s.entries) {
+			if err := r.read(b, s.fencesAt+n); err != nil {
+				return nil, err
+			}
+			s.fences = append(s.fences, fence(b, 0))
+		}
 	}
-	n := fencesOf(h.ids)
-	r.idPart, r.list = section{1, h.ids, fences[:n]}, section{h.listsAt(), h.lists, fences[n:]}
 	if h.ids <= resident {
 		r.filter = make([]byte, filterOf(h.ids).blocks()*blockSize)
 		if err := r.read(r.filter, h.filterAt()); err != nil {
@@ -183,21 +186,6 @@ func load(path string, f File, resident int64) (*run, error) {
 		}
 	}
 	return r, nil
-}
-
-func (r *run) readFences() ([]Print, error) {
-	fences := make([]Print, 0, r.fences())
-	buf := blockPool.Get().(*[blockSize]byte)
-	defer blockPool.Put(buf)
-	for n := r.fencesAt(); n < r.blocks(); n++ {
-		if err := r.read(buf[:], n); err != nil {
-			return nil, err
-		}
-		for i := 0; i < fencesPerBlock && len(fences) < cap(fences); i++ {
-			fences = append(fences, Print(binary.BigEndian.Uint64(buf[fenceSize*i:])))
-		}
-	}
-	return fences, nil
 }
 
 func (r *run) readError(err error) error {
@@ -260,6 +248,30 @@ func (r *run) pass(prints []Print, out []int) ([]int, error) {
 	return out, nil
 }
 
+// fence is fence i of a block of fences.
+func fence(b []byte, i int) Print { return Print(binary.BigEndian.Uint64(b[fenceSize*i:])) }
+
+// begin is how many blocks of a section begin before a fingerprint, and how many
+// before it or with it. It reads a block of fences, seldom two, into b.
+func (r *run) begin(s *section, p Print, b []byte) (before, with int, err error) {
+	held := -1                     // in b
+	count := func(end Print) int { // of the blocks that begin before end
+		n := sort.Search(len(s.fences), func(i int) bool { return s.fences[i] >= end }) - 1
+		if n < 0 || err != nil {
+			return 0
+		}
+		if n != held {
+			err = r.read(b, s.fencesAt+int64(n))
+			held = n
+		}
+		first := n * fencesPerBlock
+		return first + sort.Search(min(fencesPerBlock, int(blocksOf(s.entries))-first), func(i int) bool { return fence(b, i) >= end })
+	}
+	before = count(p)
+	with = count(p + 1) // the last bits of a fingerprint are zeros
+	return before, with, err
+}
+
 // find adds to out up to limit places of a fingerprint behind after, in order.
 func (r *run) find(s *section, p Print, after Place, limit int, out []Place) ([]Place, error) {
 	buf := blockPool.Get().(*[blockSize]byte)
@@ -269,13 +281,13 @@ func (r *run) find(s *section, p Print, after Place, limit int, out []Place) ([]
 		q, at := r.entry(b, i)
 		return q > p || q == p && at.After(after)
 	}
-	// The first entry wanted is in the last block that does not begin behind it.
-	// The fences leave some blocks, or many where they all begin with p.
-	lo := max(sort.Search(len(s.fences), func(i int) bool { return s.fences[i] >= p })-1, 0) * fenceStep
-	hi := min(sort.Search(len(s.fences), func(i int) bool { return s.fences[i] > p })*fenceStep, s.blocks()) - 1
-	if hi < 0 { // all are behind it
-		return out, nil
+	before, with, err := r.begin(s, p, b)
+	if err != nil || with == 0 {
+		return out, err
 	}
+	// The first entry wanted is in the last block that does not begin behind it.
+	// Blocks between lo and hi all begin with p.
+	lo, hi := max(before-1, 0), with-1
 	for lo < hi {
 		mid := lo + (hi-lo+1)/2
 		if err := r.read(b, s.first+int64(mid)); err != nil {
@@ -287,7 +299,7 @@ func (r *run) find(s *section, p Print, after Place, limit int, out []Place) ([]
 			lo = mid
 		}
 	}
-	for n := lo; limit > 0 && n < s.blocks(); n++ {
+	for n := lo; limit > 0 && n < with; n++ {
 		if err := r.read(b, s.first+int64(n)); err != nil {
 			return out, err
 		}

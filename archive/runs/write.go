@@ -12,12 +12,12 @@ type writer struct {
 	header
 	path     string
 	f        File
-	main     stretch // all but the filter
+	entries  stretch
 	filter   stretch
-	group    [blockSize - blockTail]byte // the filter's block that ids are marked in
-	fences   []Print
-	block    []byte // the block that is being filled
-	blocks   int    // of the part that are full
+	fences   stretch
+	block    []byte // of entries, being filled
+	groups   []byte // the filter's block that ids are marked in
+	begins   []byte // the block of fences that is being filled
 	left     [2]int64
 	part     int    // 0 for the ids, 1 for the lists
 	hi, lo   uint64 // the last entry
@@ -38,9 +38,9 @@ func newWriter(d Disk, path string, h header) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating a run: %w", err)
 	}
-	w := &writer{header: h, path: path, f: f, filter: stretch{next: h.filterAt()}, left: [2]int64{h.ids, h.lists},
-		fences: make([]Print, 0, h.fences()), block: make([]byte, 0, blockSize)}
-	if err := w.put(&w.main, h.encode()); err != nil {
+	w := &writer{header: h, path: path, f: f, filter: stretch{next: h.filterAt()}, fences: stretch{next: h.fencesAt()},
+		groups: make([]byte, blockSize-blockTail), left: [2]int64{h.ids, h.lists}}
+	if err := w.put(&w.entries, h.encode()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return w, nil
@@ -59,12 +59,17 @@ func (w *writer) add(p Print, at Place) error {
 			return err
 		}
 	}
-	if len(w.block) == 0 && w.blocks%fenceStep == 0 {
-		w.fences = append(w.fences, p)
+	if len(w.block) == 0 {
+		w.begins = binary.BigEndian.AppendUint64(w.begins, uint64(p))
 	}
 	w.block = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(w.block, hi), lo)
 	if len(w.block) == perBlock*entrySize {
-		return w.endBlock()
+		if err := w.end(&w.entries, &w.block); err != nil {
+			return err
+		}
+	}
+	if len(w.begins) == fencesPerBlock*fenceSize {
+		return w.end(&w.fences, &w.begins)
 	}
 	return nil
 }
@@ -75,17 +80,17 @@ func (w *writer) markID(p Print) error {
 	if err := w.filterUpTo(block); err != nil {
 		return err
 	}
-	mark(w.group[at:at+filterGroup], p)
+	mark(w.groups[at:at+filterGroup], p)
 	return nil
 }
 
 // filterUpTo ends the filter's blocks before one.
 func (w *writer) filterUpTo(block int64) error {
 	for w.filter.next < w.filterAt()+block {
-		if err := w.put(&w.filter, w.group[:]); err != nil {
+		if err := w.put(&w.filter, w.groups); err != nil {
 			return err
 		}
-		clear(w.group[:])
+		clear(w.groups)
 	}
 	return nil
 }
@@ -95,20 +100,18 @@ func (w *writer) endPart() error {
 	if w.left[w.part] != 0 {
 		return errOrder
 	}
-	if len(w.block) > 0 {
-		if err := w.endBlock(); err != nil {
-			return err
-		}
-	}
 	w.part++
-	w.blocks, w.hi, w.lo = 0, 0, 0
-	return nil
+	w.hi, w.lo = 0, 0
+	return errors.Join(w.end(&w.entries, &w.block), w.end(&w.fences, &w.begins))
 }
 
-func (w *writer) endBlock() error {
-	err := w.put(&w.main, w.block)
-	w.block = w.block[:0]
-	w.blocks++
+// end puts the content of a block that was being filled, if there is any.
+func (w *writer) end(s *stretch, content *[]byte) error {
+	if len(*content) == 0 {
+		return nil
+	}
+	err := w.put(s, *content)
+	*content = (*content)[:0]
 	return err
 }
 
@@ -148,8 +151,7 @@ func (w *writer) sync() error {
 	return nil
 }
 
-// finish writes the filter's end and the fences, and makes the file durable under
-// its temporary name.
+// finish writes what is left and makes the file durable under its temporary name.
 func (w *writer) finish() error {
 	if w.part != 2 {
 		return errOrder
@@ -157,19 +159,7 @@ func (w *writer) finish() error {
 	if err := w.filterUpTo(filterOf(w.ids).blocks()); err != nil {
 		return err
 	}
-	if err := w.flush(&w.main); err != nil { // up to the filter
-		return err
-	}
-	w.main.next = w.fencesAt()
-	for i, p := range w.fences {
-		w.block = binary.BigEndian.AppendUint64(w.block, uint64(p))
-		if len(w.block) == fencesPerBlock*fenceSize || i == len(w.fences)-1 {
-			if err := w.endBlock(); err != nil {
-				return err
-			}
-		}
-	}
-	if err := errors.Join(w.flush(&w.filter), w.flush(&w.main)); err != nil {
+	if err := errors.Join(w.flush(&w.entries), w.flush(&w.filter), w.flush(&w.fences)); err != nil {
 		return err
 	}
 	return w.sync()

@@ -16,10 +16,10 @@
 //     runs only with everything before it: up to Durable nothing is missing.
 //   - What Add returned for is found from then on, without any gap while a table
 //     becomes a run or runs become one.
-//   - Memory is bounded, but for 8 bytes for 130,305 entries: the filters of large
-//     runs stay on the disk, and the fences. New ids do not wait for them, as long as their
-//     records are newer: a record has a time of its own, which is part of what its
-//     id is of, so it is in no run whose latest time is before that.
+//   - Memory is bounded, but for 8 bytes for 130,305 entries: fences and the filters
+//     of large runs stay on the disk. New ids do not wait for them: a record has a
+//     time of its own, which its id is of too, so it is in no run whose latest
+//     time is before that.
 //
 // # Who may lie to it
 //
@@ -27,8 +27,8 @@
 // drawn at the beginning, so nobody can aim at a slot, a filter or another's
 // fingerprint. The disk: every block has a checksum; a block that fails it is a
 // [DamagedError], the set of runs is then given up, and the next start makes it
-// again. Who states a time far ahead makes others' look-ups read the filter of each
-// run it comes into, and loses nothing by it. The owner is trusted.
+// again. Those who choose the records' times: one far ahead makes others' look-ups
+// read the filter of each run that it comes into. The owner is trusted.
 //
 // # Files
 //

@@ -1,9 +1,12 @@
 package archive
 
 import (
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -161,6 +164,38 @@ func damageBlocks(t *testing.T, dir string) {
 		if err := errors.Join(err, f.Close()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Runs of version 1, whose first blocks are told apart by one byte, are made anew.
+func TestOldRunsAreMadeAgain(t *testing.T) {
+	w := newWorld(t, manyRuns)
+	w.open()
+	held := w.submit(submissions(5)...)
+	w.settled()
+	w.close()
+	names, err := filepath.Glob(filepath.Join(w.dir, indexDir, runsDir, "*.run"))
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[7] = 1
+		sum := crc32.Checksum(append(slices.Clone(b[:4092]), make([]byte, 8)...), crc32.MakeTable(crc32.Castagnoli)) // of block 0
+		binary.BigEndian.PutUint32(b[4092:], sum)
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.open()
+	for _, s := range held {
+		w.checkPromise(s)
+	}
+	if st := w.a.Status(); len(st.Alarms) != 0 {
+		t.Errorf("%+v", st.Alarms)
 	}
 }
 

@@ -238,6 +238,15 @@ make_crypto() { # every second CA certificate comes out high-S: draw until they 
   done
   die "no CA certificates of the wanted form in 300 draws"
 }
+revoke_user2() { # of org1, by its CA's revocation list in the channel's configuration
+  local d cert serial
+  d="$(org_dir 1)" && mkdir -p "$net/crl" "$d/msp/crls"
+  cert=$(one "$d"/users/User2@org1.anchor.test/msp/signcerts/*.pem)
+  serial=$(openssl x509 -in "$cert" -noout -serial | cut -d= -f2)
+  printf 'R\t400101000000Z\t260101000000Z\t%s\tunknown\t/CN=User2\n' "$serial" >"$net/crl/index.txt"
+  printf '[ca]\ndefault_ca=it\n[it]\ndatabase=%s\ndefault_md=sha256\ndefault_crl_days=3650\ncrl_extensions=ext\n[ext]\nauthorityKeyIdentifier=keyid:always\n' "$net/crl/index.txt" >"$net/crl/openssl.cnf"
+  quietly crl openssl ca -gencrl -config "$net/crl/openssl.cnf" -keyfile "$(one "$d"/ca/*_sk)" -cert "$(one "$d"/ca/*.pem)" -out "$d/msp/crls/crl.pem"
+}
 make_channel() {
   local i hosts="" tls
   for i in $(seq "$orderers"); do hosts+="\"127.0.0.1:$(orderer_port "$i")\","; done
@@ -336,7 +345,7 @@ bring_up() {
   for n in 1 2; do # no containers, and our builder instead of a container's
     sed -e 's#^\( *\)endpoint: unix:.*#\1endpoint: ""#' -e "s#path: /opt/hyperledger/ccaas_builder#path: $net/builder#" "$fabric/sampleconfig/core.yaml" >"$net/peer$n/core.yaml"
   done
-  make_crypto; make_channel; say "keys, certificates and the channel's first block"
+  make_crypto; revoke_user2; make_channel; say "keys, certificates and the channel's first block"
   for n in 1 2; do make_package "$n"; done
   keep
   for n in $(names); do start_one "$n"; done

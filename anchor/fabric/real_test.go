@@ -3,9 +3,12 @@ package fabric
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +76,7 @@ func checkRoots(t *testing.T, n *fabricnet.Net, got *fabric.Channel) {
 	for _, o := range n.Organisations {
 		want.Organisations = append(want.Organisations, fabric.Organisation{MSP: o.MSP, Roots: [][]byte{der(t, o.CA)}, NodeOUs: true})
 	}
+	want.Organisations[0].Revoked = [][]byte{serial(t, revokedUser(n).Certificate)}
 	want.Orderers = fabric.Orderers{Organisations: []fabric.Organisation{{MSP: n.OrdererMSP, Roots: [][]byte{der(t, n.OrdererCA)}, NodeOUs: true}}, Signatures: 1}
 	if n.Consensus == "bft" {
 		want.Orderers.Signatures = 3
@@ -90,6 +94,22 @@ func checkRoots(t *testing.T, n *fabricnet.Net, got *fabric.Channel) {
 	if g, w := pinned(got), pinned(want); g != w {
 		t.Errorf("the channel is pinned as\n%s\nnot as\n%s", g, w)
 	}
+}
+
+// revokedUser is a user of the first organisation whom the channel's
+// configuration has as revoked.
+func revokedUser(n *fabricnet.Net) fabricnet.Identity {
+	dir := filepath.Join(n.Org1().MSPDir, "..", "users", "User2@org1.anchor.test", "msp")
+	return fabricnet.Identity{Certificate: filepath.Join(dir, "signcerts", "User2@org1.anchor.test-cert.pem"), Key: filepath.Join(dir, "keystore", "priv_sk")}
+}
+
+func serial(t testing.TB, path string) []byte {
+	t.Helper()
+	cert, err := x509.ParseCertificate(der(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert.SerialNumber.Bytes()
 }
 
 func der(t testing.TB, path string) []byte {
@@ -138,10 +158,17 @@ func testReal(t *testing.T, o fabricnet.Options) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		verified := time.Since(began)
 		if bytes.Equal(cp.Note, first.Note) {
 			keepReceipt(t, "receipt", cp, r.Data)
 		}
-		t.Logf("size %d: %d bytes in %v, verified in %v: %+v", cp.Size, len(r.Data), took, time.Since(began), e)
+		void := *pinned
+		void.Organisations = slices.Clone(pinned.Organisations)
+		void.Organisations[1].Revoked = [][]byte{serial(t, n.Org2().Peer.Certificate)}
+		if _, err := fabric.Verify(r.Data, want, &void); !errors.Is(err, fabric.ErrRevoked) {
+			t.Errorf("endorsed by a revoked peer: %v", err)
+		}
+		t.Logf("size %d: %d bytes in %v, verified in %v: %+v", cp.Size, len(r.Data), took, verified, e)
 		return e
 	}
 	e := put(a, first)
@@ -156,6 +183,11 @@ func testReal(t *testing.T, o fabricnet.Options) {
 	other.Note = chain.Sealed(t, first.Size, "court-a", "notary-a", "vendor-a")
 	if again := put(b, other); again.TxID != e.TxID {
 		t.Errorf("the same checkpoint made a second transaction: %s, %s", e.TxID, again.TxID)
+	}
+	gone := *n.Org1()
+	gone.User = revokedUser(n)
+	if r, err := mustNew(t, connect(t, n, &gone, ""), pinned).Put(t.Context(), chain.At(t, chain.Grow(1)), chain); err == nil {
+		t.Errorf("the network took a put of a revoked user: %+v", r)
 	}
 	for range 3 {
 		put(b, chain.At(t, chain.Grow(7)))

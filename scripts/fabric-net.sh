@@ -239,6 +239,7 @@ make_crypto() { # every second CA certificate comes out high-S: draw until they 
   die "no CA certificates of the wanted form in 300 draws"
 }
 revoke_user2() { # of org1, by its CA's revocation list in the channel's configuration
+  # Without authorityKeyIdentifier in the list Fabric 3.1.4 refuses everyone of the organisation.
   local d cert serial
   d="$(org_dir 1)" && mkdir -p "$net/crl" "$d/msp/crls"
   cert=$(one "$d"/users/User2@org1.anchor.test/msp/signcerts/*.pem)

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -77,7 +78,7 @@ func (h *header) blocks() int64       { return h.listFencesAt() + fenceBlocks(h.
 func (h *header) size() int64 { return h.blocks() * blockSize }
 
 func (h *header) encode() []byte {
-	b := append(make([]byte, 0, blockSize-blockTail), runMagic[:]...)
+	b := slices.Clone(runMagic[:])
 	b = binary.BigEndian.AppendUint64(b, h.number)
 	for _, p := range []Place{h.first, h.last} {
 		b = binary.BigEndian.AppendUint64(b, p.Seq)
@@ -127,8 +128,8 @@ type section struct {
 	fences   []Print // the first of each block of fences
 }
 
-// openRun opens a run and reads what stays in memory: the fences, and the filter
-// of no more than resident ids. A file that is not a run, or not whole, is a
+// openRun opens a run and reads what stays in memory: the first of each block of
+// fences, and the filter of no more than resident ids. A file that is not a run, or not whole, is a
 // DamagedError.
 func openRun(d Disk, path string, resident int64) (r *run, err error) {
 	f, err := d.Open(path)

@@ -41,12 +41,14 @@ func Agrees(t testing.TB, code int, report []byte, args ...string) {
 	if got := cmd.ProcessState.ExitCode(); got != code {
 		t.Fatalf("the second verifier ends with exit code %d, the first with %d: %q\n%s%s", got, code, args, out, errw.Bytes())
 	}
-	if a, b := withoutDetail(t, report), withoutDetail(t, out); !reflect.DeepEqual(a, b) {
+	if a, b := WithoutDetail(t, report), WithoutDetail(t, out); !reflect.DeepEqual(a, b) {
 		t.Fatalf("the verifiers' reports differ: %q\nfirst:  %v\nsecond: %v", args, a, b)
 	}
 }
 
-func withoutDetail(t testing.TB, report []byte) map[string]any {
+// WithoutDetail is a report in JSON without the free text of its steps and anchors,
+// which is each verifier's own.
+func WithoutDetail(t testing.TB, report []byte) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal(report, &m); err != nil {
